@@ -1,0 +1,333 @@
+//! The theorem suite: a claim against random scenarios, its twins and its controls.
+
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestError, TestRng, TestRunner};
+use rayon::prelude::*;
+use serde::Serialize;
+
+use super::Claim;
+use super::specimen::Specimen;
+use crate::error::Result;
+use crate::geometry::norm_f64;
+use crate::reference::Session;
+use crate::scenario::random::scenarios;
+use crate::scenario::{Materialised, Scenario};
+use crate::trainer::Trainer;
+use crate::trajectory::Side;
+use crate::verdict::{Observation, Observed};
+
+/// A twin must exceed its allowance this many times.
+pub const TWIN_MARGIN: f64 = 100.0;
+/// Seeds that a twin and a control are tried with.
+pub const SPECIMEN_SEEDS: u64 = 16;
+/// How long a failing case is shrunk.
+const SHRINKING: Duration = Duration::from_secs(20);
+
+/// What to check, and how long.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Random scenarios to judge.
+    pub cases: u64,
+    /// Seed of the random scenarios.
+    pub seed: u64,
+    /// Stop drawing scenarios after this long.
+    pub time: Option<Duration>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Options { cases: 256, seed: 0, time: None }
+    }
+}
+
+/// How a check ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Status {
+    /// All cases held, all twins broke, all controls held.
+    Passed,
+    /// Something did not.
+    Failed,
+    /// The trainer implements none of it.
+    Skipped,
+}
+
+/// A twin's or a control's result.
+#[derive(Debug, Clone, Serialize)]
+pub struct SpecimenReport {
+    /// Its name.
+    pub name: &'static str,
+    /// The condition that it drops.
+    pub drops: Option<String>,
+    /// Seeds tried.
+    pub seeds: u64,
+    /// Seeds in which the claim broke.
+    pub broke: u64,
+    /// The largest residual in units of the allowance.
+    #[serde(serialize_with = "finite_or_text")]
+    pub margin: f64,
+    /// Whether it did what it must.
+    pub as_expected: bool,
+}
+
+/// JSON has no infinity: an infinite margin (a residual where none is allowed) is written as text.
+fn finite_or_text<S: serde::Serializer>(value: &f64, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+    if value.is_finite() {
+        serializer.serialize_f64(*value)
+    } else {
+        serializer.serialize_str(&value.to_string())
+    }
+}
+
+/// A case that did not hold.
+#[derive(Debug, Clone, Serialize)]
+pub struct Failure {
+    /// The smallest scenario found.
+    pub scenario: Scenario,
+    /// What was observed on it; None where the trainer itself failed.
+    pub observation: Option<Observation>,
+    /// What went wrong.
+    pub reason: String,
+}
+
+/// The result of checking one claim.
+#[derive(Debug, Clone, Serialize)]
+pub struct Report {
+    /// The claim.
+    pub id: &'static str,
+    /// Random scenarios judged.
+    pub cases: u64,
+    /// Scenarios in which nothing could be told (no row had a gradient, or rounding hid it); they do not count as cases.
+    pub inconclusive: u64,
+    /// Scenarios that the generator's own demands turned down; they do not count as cases.
+    pub rejected: u64,
+    /// Scenarios that the trainer does not implement; they do not count as cases.
+    pub unsupported: u64,
+    /// Twins.
+    pub twins: Vec<SpecimenReport>,
+    /// Controls.
+    pub controls: Vec<SpecimenReport>,
+    /// The largest residual of a case, in units of its allowance.
+    #[serde(serialize_with = "finite_or_text")]
+    pub worst: f64,
+    /// How it ended.
+    pub status: Status,
+    /// The smallest failing case, if one failed.
+    pub failure: Option<Failure>,
+    /// Seconds it took.
+    pub seconds: f64,
+}
+
+/// What one scenario said.
+enum Outcome {
+    Judged(Observation),
+    Rejected,
+    Unsupported,
+    Failed(String),
+}
+
+/// An embedding of length 0 has no direction: no claim speaks of it.
+fn has_directions(materialised: &Materialised) -> bool {
+    let session = Session::<f64>::new(materialised);
+    let all = |side: Side| {
+        (0..materialised.scenario.tower(side).rows).all(|row| norm_f64(&session.embedding(side, row)) > 0.0)
+    };
+    all(Side::Item) && all(Side::User)
+}
+
+fn examine(claim: &dyn Claim, scenario: &Scenario, trainer: &dyn Trainer) -> Outcome {
+    let materialised = match scenario.materialise() {
+        Ok(materialised) => materialised,
+        Err(error) => return Outcome::Failed(format!("the generator made an invalid scenario: {error}")),
+    };
+    if !has_directions(&materialised) {
+        return Outcome::Rejected;
+    }
+    match claim.examine(&materialised, trainer) {
+        Ok(observation) => Outcome::Judged(observation),
+        Err(error) if error.is_unsupported() => Outcome::Unsupported,
+        // An embedding that training drives to zero length, or a user tower that diverges, leaves numbers that no file
+        // may hold: the scenario is outside the theory, and the generators' share of these is asserted to be small.
+        Err(error) if error.is_not_finite() => Outcome::Rejected,
+        Err(error) => Outcome::Failed(error.to_string()),
+    }
+}
+
+/// Checks one claim with a trainer.
+///
+/// # Errors
+/// Only what is wrong with the suite itself; a trainer that fails, or a claim that breaks, is in the report.
+pub fn check(
+    claim: &dyn Claim,
+    trainer: &dyn Trainer,
+    options: &Options,
+    progress: &(dyn Fn(u64) + Sync),
+) -> Result<Report> {
+    let start = Instant::now();
+    let [cases, inconclusive, rejected, unsupported] = [const { AtomicU64::new(0) }; 4];
+    let worst = Mutex::new(0.0_f64);
+    let failure: Mutex<Option<Failure>> = Mutex::new(None);
+    let stop = AtomicBool::new(false);
+    let out_of_time = || options.time.is_some_and(|time| start.elapsed() > time);
+
+    // Independent streams of scenarios, a fixed number of them, so that the cases do not depend on the machine.
+    const STREAMS: u64 = 8;
+    (0..STREAMS).into_par_iter().for_each(|stream| {
+        let share = options.cases / STREAMS + u64::from(stream < options.cases % STREAMS);
+        if share == 0 {
+            return;
+        }
+        let mut seed = [0; 32];
+        seed[..8].copy_from_slice(&options.seed.to_le_bytes());
+        seed[8..16].copy_from_slice(&stream.to_le_bytes());
+        let config = Config {
+            cases: share as u32,
+            failure_persistence: None,
+            max_global_rejects: 1000 + 4 * share as u32,
+            max_shrink_time: SHRINKING.as_millis() as u32,
+            // The largest value stands for a default; this one for no limit but the time.
+            max_shrink_iters: u32::MAX - 1,
+            ..Config::default()
+        };
+        let mut runner = TestRunner::new_with_rng(config, TestRng::from_seed(RngAlgorithm::ChaCha, &seed));
+        let shrinking = AtomicBool::new(false);
+        let result = runner.run(&scenarios(claim.family()), |scenario| {
+            let counted = !shrinking.load(Ordering::Relaxed);
+            if counted && (stop.load(Ordering::Relaxed) || out_of_time()) {
+                return Ok(());
+            }
+            match examine(claim, &scenario, trainer) {
+                Outcome::Rejected => {
+                    rejected.fetch_add(u64::from(counted), Ordering::Relaxed);
+                    Err(TestCaseError::reject("an embedding without a direction"))
+                }
+                Outcome::Unsupported => {
+                    unsupported.fetch_add(u64::from(counted), Ordering::Relaxed);
+                    Ok(())
+                }
+                Outcome::Failed(reason) => {
+                    shrinking.store(true, Ordering::Relaxed);
+                    Err(TestCaseError::fail(reason))
+                }
+                Outcome::Judged(observation) => {
+                    if observation.observed == Observed::Inconclusive {
+                        inconclusive.fetch_add(u64::from(counted), Ordering::Relaxed);
+                        return Err(TestCaseError::reject("nothing to judge"));
+                    }
+                    if counted {
+                        cases.fetch_add(1, Ordering::Relaxed);
+                        progress(1);
+                        let mut worst = worst.lock().expect("no thread panics while it holds the lock");
+                        *worst = worst.max(observation.margin());
+                    }
+                    if observation.observed == Observed::Breaks {
+                        shrinking.store(true, Ordering::Relaxed);
+                        return Err(TestCaseError::fail("breaks"));
+                    }
+                    Ok(())
+                }
+            }
+        });
+        let found = match result {
+            Ok(()) => return,
+            Err(TestError::Fail(_, scenario)) => match examine(claim, &scenario, trainer) {
+                Outcome::Judged(observation) => {
+                    Failure { reason: observation.note.clone(), observation: Some(observation), scenario }
+                }
+                Outcome::Failed(reason) => Failure { reason, observation: None, scenario },
+                _ => Failure { reason: "a case failed once and not again".into(), observation: None, scenario },
+            },
+            Err(TestError::Abort(reason)) => {
+                let scenario = super::specimen::plain(0);
+                Failure { reason: format!("the generator gave up: {reason}"), observation: None, scenario }
+            }
+        };
+        stop.store(true, Ordering::Relaxed);
+        failure.lock().expect("no thread panics while it holds the lock").get_or_insert(found);
+    });
+
+    let twins = specimens(claim, &claim.twins(), trainer, true)?;
+    let controls = specimens(claim, &claim.controls(), trainer, false)?;
+    let failure = failure.into_inner().expect("no thread panics while it holds the lock");
+    let (cases, unsupported) = (cases.into_inner(), unsupported.into_inner());
+    let as_expected = twins.iter().chain(&controls).all(|specimen| specimen.as_expected);
+    let inconclusive = inconclusive.into_inner();
+    let status = if failure.is_some() || !as_expected {
+        Status::Failed
+    } else if cases == 0 && unsupported > 0 {
+        Status::Skipped
+    } else if cases == 0 && options.cases > 0 {
+        // A suite that judged nothing has not passed.
+        Status::Failed
+    } else {
+        Status::Passed
+    };
+    Ok(Report {
+        id: claim.id(),
+        cases,
+        inconclusive,
+        rejected: rejected.into_inner(),
+        unsupported,
+        twins,
+        controls,
+        worst: worst.into_inner().expect("no thread panics while it holds the lock"),
+        status,
+        failure,
+        seconds: start.elapsed().as_secs_f64(),
+    })
+}
+
+/// Judges one explicit scenario.
+///
+/// # Errors
+/// The trainer's, and the scenario's.
+pub fn check_case(claim: &dyn Claim, scenario: &Scenario, trainer: &dyn Trainer) -> Result<Observation> {
+    claim.examine(&scenario.materialise()?, trainer)
+}
+
+/// A twin must break in some seed by its margin; a control must hold in every seed, and be judged in one at least.
+fn specimens(
+    claim: &dyn Claim,
+    specimens: &[Specimen],
+    trainer: &dyn Trainer,
+    must_break: bool,
+) -> Result<Vec<SpecimenReport>> {
+    specimens
+        .iter()
+        .map(|specimen| {
+            let (mut broke, mut held, mut margin) = (0, 0, 0.0_f64);
+            for seed in 0..SPECIMEN_SEEDS {
+                let materialised = specimen.materialise(seed)?;
+                if !has_directions(&materialised) {
+                    continue;
+                }
+                match claim.examine(&materialised, &*specimen.trainer(trainer)) {
+                    Ok(observation) => {
+                        margin = margin.max(observation.margin());
+                        broke += u64::from(observation.observed == Observed::Breaks);
+                        held += u64::from(observation.observed == Observed::Holds);
+                    }
+                    Err(error) if error.is_unsupported() => {}
+                    Err(error) => return Err(error),
+                }
+            }
+            let skipped = broke + held == 0 && !must_break;
+            let as_expected = if must_break {
+                broke > 0 && margin >= TWIN_MARGIN
+            } else {
+                broke == 0 && !skipped
+            };
+            Ok(SpecimenReport {
+                name: specimen.name,
+                drops: specimen.drops.map(|condition| condition.to_string()),
+                seeds: SPECIMEN_SEEDS,
+                broke,
+                margin,
+                as_expected,
+            })
+        })
+        .collect()
+}

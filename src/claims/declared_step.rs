@@ -1,0 +1,212 @@
+//! # Declared step
+//!
+//! Replaying the declared optimizer on the recorded gradients gives the recorded step, up to rounding:
+//!
+//!     q_{t+1} = update(q_t, g_t, state_t)    for the declared rule, rate and settings
+//!
+//! Where nothing is declared, the SGD family (rate, momentum, decay) is fitted robustly on rows that were looked up once,
+//! and the rest is judged by it. This is what sees a lost duplicate: such a run passes gradient orthogonality, update
+//! orthogonality, growth *and* the heavy-ball identity, because every single applied gradient is still orthogonal.
+//!
+//! *Hypotheses*: none of the theory's; it needs the rule to be declared or determined by the run.
+//! *Shapes*: parameters, gradients: `[width]`, compared coordinate by coordinate.
+//! *Allowed residual*: running error analysis. The very update rule is replayed on numbers that carry a bound: every
+//! operation adds u·|result| to what its operands carry (Higham 2002, §3.3); twice that bound, since both sides round, plus
+//! L roundings of the stored coordinate where L lookups may have been applied one by one.
+//! *Twins that must break it*: a header that denies the momentum, the decay, the rate; the last of several duplicate
+//! gradients applied alone. *Controls that must not*: Adam, momentum, decay, row-wise AdaGrad declared as they are; inner
+//! products; a shared encoder (its parameters are replayed, not its embeddings).
+//! *Proof*: proofs/theories/DeclaredStep.v.
+//! *Source*: derived here.
+
+use super::specimen::{self, Specimen, redeclare};
+use super::{Claim, Kind};
+use crate::condition::Condition;
+use crate::facts::{Context, Facts, Follow, Measure, Measured, Rates, RecordFacts, Replay, Tally, Watched};
+use crate::number::{Real, Running};
+use crate::optimizer::Stepper;
+use crate::reference::Fault;
+use crate::rounding::Precision;
+use crate::scenario::random::{Encoders, Family, Optimizers};
+use crate::trajectory::Settings;
+use crate::verdict::Observation;
+
+/// The recorded step is the declared one.
+pub struct DeclaredStep;
+
+const DERIVATION: &str = "2·(running error bound of the replayed rule: every operation adds u·|result|) + (L+1)·u·max(|q|,|q'|) \
+    for L lookups applied one by one, coordinate by coordinate; duplicates added in another order: (L−1)·u·max_row‖g‖ on each gradient";
+
+/// The tally of one replay.
+pub(crate) fn tally_name(place: usize) -> String {
+    format!("declared-step/{place}")
+}
+
+/// One row, replayed on numbers of `BITS` bits that carry their error.
+struct Shadow<const BITS: i32> {
+    stepper: Stepper<Running<BITS>>,
+    rates: Rates,
+    lost: bool,
+    dampened: bool,
+}
+
+impl<const BITS: i32> Shadow<BITS> {
+    fn start(replay: &Replay, width: usize) -> Box<dyn Follow> {
+        let relative = replay.relative_error;
+        let number = move |x: f64| Running::<BITS>::uncertain(x, relative * x.abs());
+        let dampened = replay.optimizer.declare().dampening.is_some_and(|dampening| dampening != 0.0);
+        Box::new(Shadow {
+            dampened,
+            stepper: replay.optimizer.start(1, width, &number),
+            rates: replay.rates.clone(),
+            lost: false,
+        })
+    }
+}
+
+impl<const BITS: i32> Follow for Shadow<BITS> {
+    fn see(&mut self, facts: &RecordFacts<'_>, context: &Context) -> Option<Measured> {
+        let record = facts.record;
+        let gradient = record.grad?;
+        // A lazy rule visits rows that were looked up, also with a gradient of zero. Where lookups are not recorded, a
+        // row that moved was visited.
+        let touched = facts.gradient_norm != Some(0.0) || record.lookups.map_or(facts.moved(), |lookups| lookups > 0);
+        // Without lookups, nothing may show whether a row without a gradient was visited, nor its state from then on.
+        let unseen = facts.gradient_norm == Some(0.0) && record.lookups.is_none() && !touched;
+        self.lost |= unseen && !self.stepper.visits(false) && (self.dampened || self.rates.at(record.step) == 0.0);
+        if self.lost {
+            return None;
+        }
+        let unit = context.arithmetic.storage.unit_roundoff();
+        let extra = (facts.multiplicity() - 1) as f64;
+        let reordered = extra * unit * context.largest_gradient[record.step];
+        let gradient: Vec<_> =
+            gradient.iter().map(|&g| Running::uncertain(g, if g == 0.0 { 0.0 } else { reordered })).collect();
+        let mut parameters: Vec<_> = record.q.iter().map(|&q| Running::<BITS>::from_f64(q)).collect();
+        if self.stepper.visits(touched) {
+            let rate = self.rates.at(record.step);
+            let rate = Running::uncertain(rate, rate.abs() * self.rates.relative_error());
+            self.stepper.move_row(0, record.step as u64, &rate, &mut parameters, &gradient);
+        }
+        let underflow = 4.0 * context.arithmetic.storage.underflow();
+        let coordinates = parameters.iter().zip(record.q_next).zip(record.q).map(|((replayed, next), q)| {
+            let residual = (replayed.value() - next).abs();
+            let stored = (extra + 2.0) * unit * q.abs().max(next.abs());
+            (residual, 2.0 * replayed.error() + stored + underflow)
+        });
+        let (residual, allowed) = coordinates.max_by(|a, b| (a.0 / a.1).total_cmp(&(b.0 / b.1)))?;
+        let predicted = parameters.iter().zip(record.q).fold(0.0_f64, |size, (p, q)| size.max((p.value() - q).abs()));
+        Some(Measured::new(residual, allowed, predicted.max(facts.step_norm)))
+    }
+}
+
+impl Claim for DeclaredStep {
+    fn id(&self) -> &'static str {
+        "declared-step"
+    }
+    fn kind(&self) -> Kind {
+        Kind::Run
+    }
+    fn statement(&self) -> &'static str {
+        "replaying the declared optimizer on the recorded gradients gives the recorded step"
+    }
+    fn conditions(&self) -> &'static [Condition] {
+        &[]
+    }
+    fn source(&self) -> &'static str {
+        "derived here"
+    }
+    fn text(&self) -> &'static str {
+        include_str!("declared_step.rs")
+    }
+    fn derivation(&self) -> &'static str {
+        DERIVATION
+    }
+    fn family(&self) -> Family {
+        Family { encoders: Encoders::Any, optimizers: Optimizers::Any }
+    }
+    fn concerns_parameters(&self) -> bool {
+        true
+    }
+    fn watch(&self, context: &Context) -> Vec<Watched> {
+        let watch = |(place, replay): (usize, &Replay)| {
+            let replay = replay.clone();
+            let start = move |context: &Context| match context.arithmetic.storage {
+                Precision::Bf16 => Shadow::<8>::start(&replay, context.dim),
+                Precision::F16 => Shadow::<11>::start(&replay, context.dim),
+                Precision::F32 => Shadow::<24>::start(&replay, context.dim),
+                Precision::F64 => Shadow::<53>::start(&replay, context.dim),
+            };
+            Watched { id: tally_name(place), measure: Measure::Run(Box::new(start)) }
+        };
+        context.replays.iter().enumerate().map(watch).collect()
+    }
+    fn observe(&self, facts: &Facts, context: &Context) -> Observation {
+        let Some((replay, tally)) = best(facts, context) else {
+            let reason = "no optimizer is declared, and none of the SGD family explains the steps";
+            return Observation::inconclusive(DERIVATION, reason);
+        };
+        let mut observation = tally.observe(DERIVATION, "nothing to judge: no gradients are recorded");
+        if tally.broken > 0 {
+            // What counts is where it first went wrong: later steps inherit the error.
+            if let Some((step, row)) = tally.first {
+                observation.place = Some(crate::verdict::Place { step, row });
+            }
+            observation.note = format!("{}; replayed as {}", observation.note, replay.name);
+            if let Some(place) = lost_duplicates(&tally) {
+                observation.place = Some(place);
+                observation.note += &format!(
+                    "; lost duplicates: all {} rows that leave the rule leave it in a step that looked them up more than once",
+                    tally.first_by_lookups.several
+                );
+            }
+        }
+        observation
+    }
+    fn twins(&self) -> Vec<Specimen> {
+        fn no_momentum(settings: &mut Settings) {
+            redeclare(settings, |optimizer| optimizer.momentum = Some(0.0));
+        }
+        fn no_decay(settings: &mut Settings) {
+            redeclare(settings, |optimizer| optimizer.weight_decay = Some(0.0));
+        }
+        fn sgd_for_adam(settings: &mut Settings) {
+            redeclare(settings, |optimizer| optimizer.name = Some("sgd".into()));
+        }
+        vec![
+            Specimen::named("momentum denied by the header", specimen::momentum).with_header(no_momentum),
+            Specimen::named("weight decay denied by the header", specimen::weight_decay).with_header(no_decay),
+            Specimen::named("Adam declared as SGD", specimen::adam).with_header(sgd_for_adam),
+            Specimen::named("the last duplicate gradient applied alone", specimen::plain)
+                .with_fault(Fault::LastWriteWins),
+            Specimen::named("lost duplicates under momentum", specimen::momentum).with_fault(Fault::LastWriteWins),
+        ]
+    }
+    fn controls(&self) -> Vec<Specimen> {
+        vec![
+            Specimen::named("Adam declared as Adam", specimen::adam),
+            Specimen::named("momentum declared as momentum", specimen::momentum),
+            Specimen::named("weight decay declared", specimen::weight_decay),
+            Specimen::named("row-wise AdaGrad declared", specimen::rowwise_adagrad),
+            Specimen::named("inner products", specimen::dot_product),
+            Specimen::named("a shared linear encoder", specimen::shared_linear),
+            Specimen::named("a two-layer encoder", specimen::two_layer),
+            Specimen::named("stale gradients, recorded as applied", specimen::plain).with_fault(Fault::StaleGradient),
+        ]
+    }
+}
+
+/// The replay that explains most: of those with the fewest broken records the first.
+pub(crate) fn best<'a>(facts: &Facts, context: &'a Context) -> Option<(&'a Replay, Tally)> {
+    let tallies = context.replays.iter().enumerate().map(|(place, replay)| (replay, facts.tally(&tally_name(place))));
+    tallies.min_by_key(|(_, tally)| tally.broken)
+}
+
+/// Where duplicates were lost, if that is what the breaks say: every row that leaves the rule first leaves it in a step
+/// that looked it up more than once.
+pub(crate) fn lost_duplicates(tally: &Tally) -> Option<crate::verdict::Place> {
+    let first = tally.first_by_lookups;
+    let only_several = first.several > 0 && first.once == 0 && first.none == 0 && first.unknown == 0;
+    let (step, row) = first.several_at.filter(|_| only_several)?;
+    Some(crate::verdict::Place { step, row })
+}

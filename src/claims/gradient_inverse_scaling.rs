@@ -1,0 +1,151 @@
+//! # Gradient inverse scaling
+//!
+//! A cosine loss is of degree 0 in each row, so its gradient is of degree −1:
+//!
+//!     ∇L(c·q) = ∇L(q)/c    for c > 0
+//!
+//! Long rows receive small gradients and turn slowly: the norm is a step size of its own.
+//!
+//! *Hypotheses*: CosineLoss, NoEpsilon.
+//! *Shapes*: q, g: `[d]`. *Judged*: the gradients of all rows that the first batch looks up, at 2^−7, 2 and 2^10 times and
+//! at 3 times their embeddings.
+//! *Allowed residual*: none for powers of two: every operation commutes with the scaling, so the gradients agree to the
+//! last bit. For c = 3 the scaled row is rounded: (2L/(τ·c‖q‖))·(4(u + γ_{2d+6})/τ + γ_{B+C+3d+20}), B pairs, C candidates
+//! a pair, L lookups: the perturbation of the cosines (first term, through the softmax) and of the sums (second).
+//! *Twins that must break it*: inner products; an active epsilon. *Controls that must not*: momentum, Adam, decay.
+//! *Proof*: proofs/theories/GradientInverseScaling.v.
+//! *Source*: Li & Arora 2019, lemma on scale-invariant functions.
+
+use super::specimen::{self, Specimen};
+use super::{Claim, Kind};
+use crate::condition::Condition;
+use crate::error::Result;
+use crate::geometry::norm_f64;
+use crate::loss::Loss;
+use crate::scenario::random::{Encoders, Family, Optimizers};
+use crate::scenario::{Initial, Materialised, Scenario};
+use crate::trainer::Trainer;
+use crate::trajectory::Side;
+use crate::verdict::{Observation, Observed, Place};
+
+/// ∇L(cq) = ∇L(q)/c.
+pub struct GradientInverseScaling;
+
+const DERIVATION: &str = "0 for powers of two (bitwise); for c = 3: (2L/(τ·c‖q‖))·(4(u + γ_{2d+6})/τ + γ_{B+C+3d+20})";
+
+/// The first gradient of every item row that the first batch looks up, with the row's norm and its lookups.
+fn first_gradients(scenario: &Scenario, scale: f64, trainer: &dyn Trainer) -> Result<Vec<(usize, f64, u32, Vec<f64>)>> {
+    let mut scaled = scenario.clone();
+    if let Initial::Explicit { tables, .. } = &mut scaled.item.initial {
+        tables.iter_mut().flatten().for_each(|x| *x *= scale);
+    }
+    let trajectory = trainer.train(&scaled.materialise()?)?;
+    let mut gradients = Vec::new();
+    for tower in trajectory.towers().iter().filter(|tower| tower.side() != Some(Side::User)) {
+        tower.for_each(0..tower.rows(), &mut |record| {
+            if let (0, Some(lookups @ 1..), Some(gradient)) = (record.step, record.lookups, record.grad) {
+                gradients.push((record.row, norm_f64(record.q), lookups, gradient.to_vec()));
+            }
+            Ok(())
+        })?;
+    }
+    Ok(gradients)
+}
+
+impl Claim for GradientInverseScaling {
+    fn id(&self) -> &'static str {
+        "gradient-inverse-scaling"
+    }
+    fn kind(&self) -> Kind {
+        Kind::Metamorphic
+    }
+    fn statement(&self) -> &'static str {
+        "the gradient of a cosine loss scales inversely with the embedding: ∇L(cq) = ∇L(q)/c"
+    }
+    fn conditions(&self) -> &'static [Condition] {
+        &[Condition::CosineLoss, Condition::NoEpsilon]
+    }
+    fn source(&self) -> &'static str {
+        "Li & Arora 2019, lemma on scale-invariant functions"
+    }
+    fn text(&self) -> &'static str {
+        include_str!("gradient_inverse_scaling.rs")
+    }
+    fn derivation(&self) -> &'static str {
+        DERIVATION
+    }
+    fn family(&self) -> Family {
+        Family { encoders: Encoders::Table, optimizers: Optimizers::Any }
+    }
+
+    fn examine(&self, materialised: &Materialised, trainer: &dyn Trainer) -> Result<Observation> {
+        // One step, from explicit tables.
+        let mut scenario = materialised.scenario.clone();
+        scenario.steps = 1;
+        scenario.batches = Some(materialised.batches[..1].to_vec());
+        for side in [Side::Item, Side::User] {
+            let values = materialised.tower(side);
+            scenario.tower_mut(side).initial = Initial::Explicit {
+                tables: values.tables.iter().map(|table| table.values().to_vec()).collect(),
+                constants: values.constants.values().to_vec(),
+            };
+        }
+        let Loss::InfoNce(loss) = &scenario.loss;
+        let precision = scenario.precision;
+        let batch = &materialised.batches[0];
+        let pairs = batch.users.len();
+        let candidates = batch.negatives.first().map_or(pairs, |own| own.len() + 1);
+        let dim = scenario.dim;
+        let softmax = 4.0 * (precision.unit_roundoff() + precision.gamma(2 * dim + 6)) / loss.temperature;
+        let relative = softmax + precision.gamma(pairs + candidates + 3 * dim + 20);
+
+        let mut observation = Observation::inconclusive(DERIVATION, "no row had a gradient");
+        let plain = first_gradients(&scenario, 1.0, trainer)?;
+        for scale in [2.0_f64.powi(-7), 2.0, 1024.0, 3.0] {
+            let scaled = first_gradients(&scenario, scale, trainer)?;
+            for ((row, norm, lookups, gradient), (_, _, _, other)) in plain.iter().zip(&scaled) {
+                let size = norm_f64(gradient);
+                if size == 0.0 {
+                    continue;
+                }
+                let difference: Vec<f64> = gradient.iter().zip(other).map(|(g, h)| g / scale - h).collect();
+                let residual = norm_f64(&difference);
+                let exact = scale.log2().fract() == 0.0;
+                let bound = 2.0 * f64::from(*lookups) / (loss.temperature * scale * norm) * relative;
+                let allowed = if exact { 0.0 } else { bound };
+                observation.judged += 1;
+                observation.smallest_gradient = Some(observation.smallest_gradient.map_or(size, |s| s.min(size)));
+                let here = Observation { residual: Some(residual), allowed: Some(allowed), ..observation.clone() };
+                if observation.residual.is_none() || here.margin() > observation.margin() {
+                    observation.residual = Some(residual);
+                    observation.allowed = Some(allowed);
+                    observation.place = Some(Place { step: 0, row: *row as u64 });
+                }
+                if residual <= allowed {
+                    if observation.observed == Observed::Inconclusive {
+                        observation.observed = Observed::Holds;
+                        observation.note = String::new();
+                    }
+                } else {
+                    observation.observed = Observed::Breaks;
+                    observation.note = format!("at {scale} times the embedding");
+                }
+            }
+        }
+        Ok(observation)
+    }
+
+    fn twins(&self) -> Vec<Specimen> {
+        vec![
+            Specimen::dropping(Condition::CosineLoss, "inner products in place of cosines", specimen::dot_product),
+            Specimen::dropping(Condition::NoEpsilon, "norms clamped at 2", specimen::active_epsilon),
+        ]
+    }
+    fn controls(&self) -> Vec<Specimen> {
+        vec![
+            Specimen::named("heavy-ball momentum", specimen::momentum),
+            Specimen::named("Adam", specimen::adam),
+            Specimen::named("weight decay", specimen::weight_decay),
+        ]
+    }
+}

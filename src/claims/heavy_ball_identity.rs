@@ -1,0 +1,185 @@
+//! # Heavy-ball identity
+//!
+//! With p_t = β·p_{t−1} + g_t, q_{t+1} = q_t − η_t·p_t and every g_t ⟂ q_t (zero where the row was not looked up):
+//!
+//!     ‖q_{t+1}‖² = ‖q_t‖² + η_t²‖p_t‖² + 2·η_t·Σ_{k<t} β^{t−k}·η_k·‖p_k‖²
+//!
+//! so the norm never shrinks, for any schedule and any sampling, although the step is not orthogonal. With β = 0 it is
+//! Pythagoras. Lazy momentum obeys it with t counting the row's touches.
+//!
+//! *Hypotheses*: CosineLoss, IsotropicJacobian, PrivateParameters, NoDecay, NoCoordinateScaling, FreshGradient, NoEpsilon.
+//! *Shapes*: q, g, p: `[d]`.
+//! *Allowed residual*: what rounding can change in ‖q_{t+1}‖² against the exact step along p_t, where ⟨q_t, p_t⟩ carries
+//! the gradients' allowances and the storage errors of the earlier steps, discounted by β.
+//! *Twins that must break it*: inner products; a two-layer encoder; a shared map; weight decay; Adam; stale gradients; an
+//! active epsilon; lazy momentum declared dense. *Controls that must not*: a warm-up schedule, β = 0, lazy momentum declared so.
+//! *Proof*: proofs/theories/HeavyBallIdentity.v.
+//! *Source*: Heo et al. 2021 (AdamP), constant η; any schedule and sampling: derived here.
+
+use super::specimen::{self, Specimen, redeclare};
+use super::update_orthogonality::{controls_of_the_conditions, twins_of_the_conditions};
+use super::{Claim, Kind};
+use crate::condition::Condition;
+use crate::facts::{Context, Follow, Measure, Measured, Momentum, RecordFacts, Watched};
+use crate::geometry::norm_f64;
+use crate::optimizer::{Optimizer, Schedule, heavy_ball::HeavyBall};
+use crate::rounding::Precision;
+use crate::scenario::Scenario;
+use crate::scenario::random::{Encoders, Family, Optimizers};
+use crate::trajectory::{DeclaredOptimizer, Rows, Settings};
+
+/// The norm under heavy-ball momentum.
+pub struct HeavyBallIdentity;
+
+const DERIVATION: &str = "what rounding can change in ‖q_{t+1}‖² against the exact step along p_t: 2‖q'‖·‖e‖ + ‖e‖² of the \
+    storage error e, 2η·(error of ⟨q_t,p_t⟩), which is Σ β^{t−k}·(the gradients' allowances + the earlier storage errors · ‖p_k‖), \
+    and the f64 rounding of the check";
+
+/// One row's momentum buffer and the identity's right-hand side.
+struct Ball {
+    momentum: Momentum,
+    buffer: Vec<f64>,
+    started: bool,
+    /// Σ_{k<t} β^{t−k} η_k ‖p_k‖², before the discount of this step.
+    memory: f64,
+    /// What is uncertain in ⟨q_t, p_t⟩.
+    radial_error: f64,
+    /// What is uncertain in ‖p_t‖, relative to exact arithmetic.
+    buffer_error: f64,
+    /// Norms of the step before: of the buffer, and of the storage error.
+    last: (f64, f64),
+}
+
+impl Follow for Ball {
+    fn see(&mut self, facts: &RecordFacts<'_>, context: &Context) -> Option<Measured> {
+        let rates = context.rates.as_ref()?;
+        let gradient = facts.record.grad?;
+        let norm = facts.gradient_norm.unwrap_or(0.0);
+        if self.momentum.lazy && norm == 0.0 && facts.record.lookups.is_none_or(|lookups| lookups == 0) {
+            return None;
+        }
+        let rate = rates.at(facts.record.step);
+        let unit = context.arithmetic.storage.unit_roundoff();
+        let weight = if self.started { self.momentum.weight } else { 1.0 };
+        self.started = true;
+        for (p, g) in self.buffer.iter_mut().zip(gradient) {
+            *p = self.momentum.beta * *p + weight * g;
+        }
+        let size = norm_f64(&self.buffer);
+        self.memory *= self.momentum.beta;
+        self.buffer_error = self.momentum.beta * self.buffer_error + 2.0 * unit * (size + norm);
+        let allowance = if norm > 0.0 {
+            weight * context.gradient_allowance(facts).0
+        } else {
+            0.0
+        };
+        let own = Precision::F64.gamma(context.dim + 4);
+        let inherited = self.radial_error + self.last.0 * self.last.1;
+        self.radial_error =
+            self.momentum.beta * inherited + allowance + facts.norm * self.buffer_error + own * facts.norm * size;
+        let movement = rate * size;
+        let expected = movement * movement + 2.0 * rate * self.memory;
+        let allowed = context.norm_squared_error(facts, movement + rate * self.buffer_error, rate * self.radial_error)
+            + 2.0 * movement * rate * self.buffer_error
+            + 4.0 * own * expected;
+        let measured =
+            Measured::new((facts.growth - expected).abs(), allowed, facts.step_norm * (facts.norm + facts.next_norm));
+        self.last = (size, context.storage_error(facts) + movement * rates.relative_error());
+        // The next step's sum gains the term of this one.
+        self.memory += rate * size * size;
+        (size > 0.0 || facts.moved()).then_some(measured)
+    }
+}
+
+fn ball(lr: Schedule, momentum: f64, rows: Rows) -> Optimizer {
+    Optimizer::HeavyBall(HeavyBall { lr, momentum, dampening: 0.0, decay: None, rows })
+}
+
+fn lazy_momentum(seed: u64) -> Scenario {
+    specimen::with_optimizer(seed, ball(0.5.into(), 0.9, Rows::Lazy))
+}
+
+fn momentum_with_warm_up(seed: u64) -> Scenario {
+    specimen::with_optimizer(seed, ball(Schedule::Warmup { from: 0.0, to: 0.5, steps: 6 }, 0.9, Rows::Dense))
+}
+
+fn declared_dense(settings: &mut Settings) {
+    redeclare(settings, |optimizer: &mut DeclaredOptimizer| optimizer.sparse = Some(Rows::Dense));
+}
+
+fn declared_momentum(settings: &mut Settings) {
+    redeclare(settings, |optimizer: &mut DeclaredOptimizer| {
+        *optimizer =
+            DeclaredOptimizer { name: Some("sgd".into()), momentum: Some(0.5), ..DeclaredOptimizer::default() };
+    });
+}
+
+impl Claim for HeavyBallIdentity {
+    fn id(&self) -> &'static str {
+        "heavy-ball-identity"
+    }
+    fn kind(&self) -> Kind {
+        Kind::Run
+    }
+    fn statement(&self) -> &'static str {
+        "under heavy-ball momentum ‖q_{t+1}‖² = ‖q_t‖² + η_t²‖p_t‖² + 2η_t·Σ_{k<t} β^{t−k}η_k‖p_k‖²"
+    }
+    fn conditions(&self) -> &'static [Condition] {
+        &[
+            Condition::CosineLoss,
+            Condition::IsotropicJacobian,
+            Condition::PrivateParameters,
+            Condition::NoDecay,
+            Condition::NoCoordinateScaling,
+            Condition::FreshGradient,
+            Condition::NoEpsilon,
+        ]
+    }
+    fn source(&self) -> &'static str {
+        "Heo et al. 2021 (AdamP), constant rate; any schedule and sampling: derived here"
+    }
+    fn text(&self) -> &'static str {
+        include_str!("heavy_ball_identity.rs")
+    }
+    fn derivation(&self) -> &'static str {
+        DERIVATION
+    }
+    fn family(&self) -> Family {
+        Family { encoders: Encoders::Table, optimizers: Optimizers::HeavyBall }
+    }
+    fn watch(&self, context: &Context) -> Vec<Watched> {
+        let Some(momentum) = context.momentum else {
+            return Vec::new();
+        };
+        let start = move |context: &Context| {
+            Box::new(Ball {
+                momentum,
+                buffer: vec![0.0; context.dim],
+                started: false,
+                memory: 0.0,
+                radial_error: 0.0,
+                buffer_error: 0.0,
+                last: (0.0, 0.0),
+            }) as Box<dyn Follow>
+        };
+        vec![Watched { id: self.id().into(), measure: Measure::Run(Box::new(start)) }]
+    }
+    fn twins(&self) -> Vec<Specimen> {
+        let mut twins = twins_of_the_conditions();
+        // Adam and decay as the heavy-ball family would read them.
+        for twin in &mut twins {
+            if twin.drops == Some(Condition::NoCoordinateScaling) {
+                *twin = twin.clone().with_header(declared_momentum);
+            }
+        }
+        twins.push(Specimen::named("lazy momentum declared dense", lazy_momentum).with_header(declared_dense));
+        twins
+    }
+    fn controls(&self) -> Vec<Specimen> {
+        let mut controls = controls_of_the_conditions();
+        controls.retain(|control| control.name != "an affine encoder with a frozen bias");
+        controls.push(Specimen::named("momentum with warm-up", momentum_with_warm_up));
+        controls.push(Specimen::named("lazy momentum", lazy_momentum));
+        controls
+    }
+}

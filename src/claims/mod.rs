@@ -1,0 +1,222 @@
+//! The theory: every claim is one object, one file, in the list [`ALL`].
+//!
+//! A claim has a statement, hypotheses, a check over random scenarios, twins that must break, controls that must not, and
+//! (for step and run claims) the observation of a recorded run. The opening comment of its file is its documentation,
+//! and what `perpend explain` prints.
+
+pub mod check;
+mod declared_step;
+mod frequency_norm_coupling;
+mod gradient_inverse_scaling;
+mod gradient_orthogonality;
+mod heavy_ball_identity;
+mod norm_growth;
+pub mod proofs;
+mod quartic_growth;
+pub mod specimen;
+mod update_orthogonality;
+
+use std::collections::HashMap;
+
+use crate::condition::Condition;
+use crate::encoder::Architecture;
+use crate::error::{Error, Result};
+use crate::facts::{Context, Encoding, Facts, Watched, gather, survey};
+use crate::geometry::{Table, norm_f64};
+use crate::scenario::Materialised;
+use crate::scenario::random::Family;
+use crate::trainer::Trainer;
+use crate::trajectory::{Side, Tower, Trajectory};
+use crate::verdict::Observation;
+use specimen::Specimen;
+
+/// Every claim, in the order of the theory.
+pub const ALL: &[&dyn Claim] = &[
+    &gradient_orthogonality::GradientOrthogonality,
+    &gradient_inverse_scaling::GradientInverseScaling,
+    &update_orthogonality::UpdateOrthogonality,
+    &norm_growth::NormGrowth,
+    &quartic_growth::QuarticGrowth,
+    &frequency_norm_coupling::FrequencyNormCoupling,
+    &declared_step::DeclaredStep,
+    &heavy_ball_identity::HeavyBallIdentity,
+];
+
+/// What kind of statement a claim is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Kind {
+    /// A function of one step's facts; can be audited.
+    Step,
+    /// A function of rows' whole histories; can be audited.
+    Run,
+    /// About one function, such as a Jacobian.
+    Pointwise,
+    /// About two runs: a symmetry.
+    Metamorphic,
+}
+
+impl Kind {
+    /// Whether a recorded run can be judged by claims of this kind.
+    pub fn is_audited(self) -> bool {
+        matches!(self, Kind::Step | Kind::Run)
+    }
+}
+
+impl std::fmt::Display for Kind {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.pad(match self {
+            Kind::Step => "step",
+            Kind::Run => "run",
+            Kind::Pointwise => "pointwise",
+            Kind::Metamorphic => "metamorphic",
+        })
+    }
+}
+
+/// One claim of the theory.
+pub trait Claim: Sync {
+    /// The slug: the name everywhere.
+    fn id(&self) -> &'static str;
+    /// Its kind.
+    fn kind(&self) -> Kind;
+    /// The statement, in one sentence.
+    fn statement(&self) -> &'static str;
+    /// The conditions that it needs.
+    fn conditions(&self) -> &'static [Condition];
+    /// Who stated it first, as far as known.
+    fn source(&self) -> &'static str;
+    /// The text of its file.
+    fn text(&self) -> &'static str;
+    /// How the allowed residual is derived.
+    fn derivation(&self) -> &'static str;
+    /// The random scenarios that it is checked on.
+    fn family(&self) -> Family {
+        Family::default()
+    }
+
+    /// How it measures the records of a run; empty for claims that no recorded run can be judged by.
+    fn watch(&self, _context: &Context) -> Vec<Watched> {
+        Vec::new()
+    }
+
+    /// Whether it concerns the parameters behind the embeddings rather than the embeddings.
+    fn concerns_parameters(&self) -> bool {
+        false
+    }
+
+    /// The observation that follows from the facts of a run.
+    fn observe(&self, facts: &Facts, _context: &Context) -> Observation {
+        facts
+            .tally(self.id())
+            .observe(self.derivation(), "nothing to judge: no row had a gradient or moved")
+    }
+
+    /// Trains a scenario and observes its item tower.
+    ///
+    /// # Errors
+    /// The trainer's.
+    fn examine(&self, materialised: &Materialised, trainer: &dyn Trainer) -> Result<Observation> {
+        observe_run(self.id(), &trainer.train(materialised)?, Some(materialised))
+    }
+
+    /// Scenarios in which one hypothesis is dropped and the claim must break, by a hundred times what is allowed.
+    fn twins(&self) -> Vec<Specimen>;
+
+    /// Scenarios that look like violations and must not break it.
+    fn controls(&self) -> Vec<Specimen>;
+}
+
+impl dyn Claim {
+    /// The opening comment of its file.
+    pub fn documentation(&self) -> String {
+        let lines = self.text().lines().take_while(|line| line.starts_with("//!"));
+        lines
+            .map(|line| line.trim_start_matches("//!").strip_prefix(' ').unwrap_or(""))
+            .collect::<Vec<_>>()
+            .join("\n")
+    }
+}
+
+/// The claim of this slug.
+///
+/// # Errors
+/// A usage error that lists the slugs.
+///
+/// ```
+/// assert_eq!(perpend::claims::find("norm-growth")?.id(), "norm-growth");
+/// assert!(perpend::claims::find("norm-shrinks").unwrap_err().is_usage());
+/// # Ok::<(), perpend::Error>(())
+/// ```
+pub fn find(id: &str) -> Result<&'static dyn Claim> {
+    ALL.iter().copied().find(|claim| claim.id() == id).ok_or_else(|| {
+        let known: Vec<_> = ALL.iter().map(|claim| claim.id()).collect();
+        Error::usage("claim", format!("one of {}", known.join(", ")), id)
+    })
+}
+
+/// Gathers what some claims need of a tower: one pass over its embeddings, one over its parameters where some claim
+/// concerns them.
+pub(crate) fn gather_for(claims: &[&dyn Claim], tower: &Tower<'_>, context: &Context) -> Result<Facts> {
+    let parameters = tower.parameters();
+    let (behind, on_top): (Vec<_>, Vec<_>) =
+        claims.iter().partition(|claim| claim.concerns_parameters() && parameters.is_some());
+    let watched = |claims: &[&dyn Claim]| claims.iter().flat_map(|claim| claim.watch(context)).collect::<Vec<_>>();
+    let mut facts = gather(tower, context, &watched(&on_top))?;
+    if let (Some(parameters), false) = (&parameters, behind.is_empty()) {
+        let scales = survey(parameters)?;
+        let context = Context {
+            dim: parameters.dim(),
+            largest_gradient: scales.largest_gradient,
+            upstream: HashMap::new(),
+            encoding: None,
+            ..context.clone()
+        };
+        facts.tallies.extend(gather(parameters, &context, &watched(&behind))?.tallies);
+    }
+    Ok(facts)
+}
+
+/// Observes one claim on the item tower (or the only tower) of a run, by what its header declares and, where the
+/// scenario is known, by how its encoder computes embeddings.
+pub(crate) fn observe_run(id: &str, trajectory: &Trajectory, scenario: Option<&Materialised>) -> Result<Observation> {
+    let claim = find(id)?;
+    let towers = trajectory.towers();
+    let tower = towers
+        .iter()
+        .find(|tower| tower.side() != Some(Side::User))
+        .ok_or_else(|| Error::input(trajectory.origin(), "an item tower", "only a user tower"))?;
+    let mut context = Context::declared(trajectory, tower, &survey(tower)?);
+    if let (Some(materialised), Some(parameters)) = (scenario, tower.parameters()) {
+        context.encoding = encoding(materialised, Side::Item, &parameters)?;
+    }
+    let facts = gather_for(&[claim], tower, &context)?;
+    Ok(claim.observe(&facts, &context))
+}
+
+/// The magnitudes that an encoder adds up for every (step, row): its own arithmetic on the absolute values of its private
+/// parameters and constants. None for encoders whose parameters are shared.
+fn encoding(materialised: &Materialised, side: Side, parameters: &Tower<'_>) -> Result<Option<Encoding>> {
+    let (tower, values) = (materialised.scenario.tower(side), materialised.tower(side));
+    if !values.blocks.iter().all(|block| block.private) {
+        return Ok(None);
+    }
+    let encoder = tower.encoder.build(materialised.scenario.dim, 0, values.constants.map(|x: &f64| x.abs()));
+    let mut tables: Vec<Table<f64>> = values.tables.clone();
+    let mut magnitudes = HashMap::new();
+    parameters.for_each(0..parameters.rows(), &mut |record| {
+        let mut magnitude = |joined: &[f64]| {
+            let mut rest = joined;
+            for table in &mut tables {
+                let (own, others) = rest.split_at(table.width());
+                table.row_mut(record.row).iter_mut().zip(own).for_each(|(place, x)| *place = x.abs());
+                rest = others;
+            }
+            norm_f64(&encoder.encode(&tables, record.row))
+        };
+        let larger = magnitude(record.q).max(magnitude(record.q_next));
+        magnitudes.insert((record.step as u64, record.row as u64), larger);
+        Ok(())
+    })?;
+    Ok(Some(Encoding { operations: tower.encoder.constants(0) + 1, magnitudes }))
+}

@@ -1,0 +1,81 @@
+//! # Norm growth
+//!
+//! An orthogonal step obeys Pythagoras, so no step shrinks the norm:
+//!
+//!     ‖q'‖² = ‖q‖² + ‖Δq‖² ≥ ‖q‖²
+//!
+//! and the norm counts the squared length of the path. What is judged is the inequality: a shrink beyond the rounding of
+//! ‖q‖², over every row that moved. It outlives conditions that orthogonality does not: heavy-ball momentum points
+//! outward (`heavy-ball-identity`), so it is a control here.
+//!
+//! *Hypotheses*: CosineLoss, IsotropicJacobian, PrivateParameters, NoDecay, NoCoordinateScaling, FreshGradient, NoEpsilon.
+//! *Shapes*: q, Δq: `[d]`.
+//! *Allowed residual*: twice the allowance of ⟨q,Δq⟩ + the rounding of the check.
+//! *Twins that must break it*: inner products; a two-layer encoder; a shared map; weight decay; Adam; stale gradients; an
+//! active epsilon. *Controls that must not*: a schedule, momentum (dense, and with warm-up), row-wise AdaGrad, a frozen bias.
+//! *Proof*: proofs/theories/NormGrowth.v.
+//! *Source*: Wang et al. 2017 (NormFace), for embeddings that are parameters.
+
+use super::specimen::{self, Specimen};
+use super::update_orthogonality::{controls_of_the_conditions, twins_of_the_conditions};
+use super::{Claim, Kind};
+use crate::condition::Condition;
+use crate::facts::{Context, GROWTH_DERIVATION, Measure, Measured, Watched};
+use crate::scenario::random::{Encoders, Family, Optimizers};
+
+/// ‖q'‖ ≥ ‖q‖.
+pub struct NormGrowth;
+
+impl Claim for NormGrowth {
+    fn id(&self) -> &'static str {
+        "norm-growth"
+    }
+    fn kind(&self) -> Kind {
+        Kind::Step
+    }
+    fn statement(&self) -> &'static str {
+        "no step shrinks the norm: ‖q'‖² ≥ ‖q‖²"
+    }
+    fn conditions(&self) -> &'static [Condition] {
+        &[
+            Condition::CosineLoss,
+            Condition::IsotropicJacobian,
+            Condition::PrivateParameters,
+            Condition::NoDecay,
+            Condition::NoCoordinateScaling,
+            Condition::FreshGradient,
+            Condition::NoEpsilon,
+        ]
+    }
+    fn source(&self) -> &'static str {
+        "Wang et al. 2017 (NormFace), for embeddings that are parameters"
+    }
+    fn text(&self) -> &'static str {
+        include_str!("norm_growth.rs")
+    }
+    fn derivation(&self) -> &'static str {
+        GROWTH_DERIVATION
+    }
+    fn family(&self) -> Family {
+        Family { encoders: Encoders::Isotropic, optimizers: Optimizers::Scalar }
+    }
+    fn watch(&self, _context: &Context) -> Vec<Watched> {
+        let measure = Measure::Step(|facts, context| {
+            if !facts.moved() {
+                return None;
+            }
+            let signal = facts.step_norm * (facts.norm + facts.next_norm);
+            Some(Measured::new(-facts.growth, context.growth_allowance(facts), signal))
+        });
+        vec![Watched { id: self.id().into(), measure }]
+    }
+    fn twins(&self) -> Vec<Specimen> {
+        twins_of_the_conditions()
+    }
+    fn controls(&self) -> Vec<Specimen> {
+        let mut controls = controls_of_the_conditions();
+        controls.push(Specimen::named("heavy-ball momentum 0.9", specimen::momentum));
+        controls.push(Specimen::named("row-wise AdaGrad", specimen::rowwise_adagrad));
+        controls
+    }
+}

@@ -1,0 +1,225 @@
+//! Twins and controls: named scenarios that show what a hypothesis is for.
+
+use crate::condition::Condition;
+use crate::encoder::{EncoderKind, table::TableEncoder};
+use crate::error::Result;
+use crate::loss::{Loss, info_nce::InfoNce};
+use crate::optimizer::decay::Form;
+use crate::optimizer::{Decay, Optimizer, adam::Adam, heavy_ball::HeavyBall, sgd::Sgd};
+use crate::reference::{Fault, Faulty};
+use crate::rounding::Precision;
+use crate::sampler::{Negatives, Sampler, in_batch::InBatch};
+use crate::scenario::{Initial, Materialised, Scenario, Tower};
+use crate::trainer::Trainer;
+use crate::trajectory::{Rows, Settings, Side, Similarity, Trajectory};
+
+/// A named scenario, made from a seed.
+#[derive(Clone)]
+pub struct Specimen {
+    /// What it is, as a short phrase.
+    pub name: &'static str,
+    /// The condition that it drops, if that is what it does.
+    pub drops: Option<Condition>,
+    scenario: fn(u64) -> Scenario,
+    fault: Option<Fault>,
+    header: Option<fn(&mut Settings)>,
+}
+
+impl Specimen {
+    /// A scenario that drops a condition.
+    pub fn dropping(condition: Condition, name: &'static str, scenario: fn(u64) -> Scenario) -> Self {
+        Specimen { name, drops: Some(condition), scenario, fault: None, header: None }
+    }
+
+    /// A scenario that drops nothing the claim lists.
+    pub fn named(name: &'static str, scenario: fn(u64) -> Scenario) -> Self {
+        Specimen { name, drops: None, scenario, fault: None, header: None }
+    }
+
+    /// The same, trained by a trainer with a planted fault.
+    pub fn with_fault(mut self, fault: Fault) -> Self {
+        self.fault = Some(fault);
+        self
+    }
+
+    /// The same, with another header than what was trained.
+    pub fn with_header(mut self, header: fn(&mut Settings)) -> Self {
+        self.header = Some(header);
+        self
+    }
+
+    /// The scenario for a seed.
+    ///
+    /// # Errors
+    /// [`Scenario::validate`]'s.
+    pub fn materialise(&self, seed: u64) -> Result<Materialised> {
+        (self.scenario)(seed).materialise()
+    }
+
+    /// The trainer that trains it: the given one, unless the specimen plants a fault or another header.
+    pub fn trainer<'a>(&'a self, trainer: &'a dyn Trainer) -> Box<dyn Trainer + 'a> {
+        match (self.fault, self.header) {
+            (Some(fault), None) => Box::new(Faulty(fault)),
+            (None, Some(header)) => Box::new(Misdeclared { trainer, header }),
+            (Some(fault), Some(header)) => Box::new(Misdeclared { trainer: Faulty(fault), header }),
+            (None, None) => Box::new(trainer),
+        }
+    }
+}
+
+impl<T: Trainer + ?Sized> Trainer for &T {
+    fn name(&self) -> String {
+        (**self).name()
+    }
+    fn train(&self, materialised: &Materialised) -> Result<Trajectory> {
+        (**self).train(materialised)
+    }
+}
+
+/// A trainer whose header says something else than what ran.
+struct Misdeclared<T> {
+    trainer: T,
+    header: fn(&mut Settings),
+}
+
+impl<T: Trainer> Trainer for Misdeclared<T> {
+    fn name(&self) -> String {
+        format!("{} with another header", self.trainer.name())
+    }
+    fn train(&self, materialised: &Materialised) -> Result<Trajectory> {
+        let trajectory = self.trainer.train(materialised)?;
+        let mut settings = trajectory.settings().clone();
+        (self.header)(&mut settings);
+        trajectory.with_settings(settings)
+    }
+}
+
+/// A header in which the item tower's optimizer is changed.
+pub fn redeclare(settings: &mut Settings, change: fn(&mut crate::trajectory::DeclaredOptimizer)) {
+    let mut own = Settings {
+        encoder: settings.for_tower(Some(Side::Item)).encoder,
+        optimizer: settings.for_tower(Some(Side::Item)).optimizer,
+        ..Settings::default()
+    };
+    change(own.optimizer.get_or_insert_default());
+    settings.set_tower(Side::Item, &own);
+}
+
+/// The scenario that specimens start from: everything the theory asks for. Ten items of Zipf popularity, four users,
+/// batches of twelve pairs, plain SGD on cosine InfoNCE.
+pub fn plain(seed: u64) -> Scenario {
+    let tower = |rows| Tower {
+        rows,
+        encoder: EncoderKind::Table(TableEncoder {}),
+        optimizer: Optimizer::Sgd(Sgd { lr: 1.0.into(), decay: None, rows: Rows::Dense }),
+        initial: Initial::Normal { std: 0.5 },
+    };
+    Scenario {
+        dim: 4,
+        steps: 12,
+        seed,
+        precision: Precision::F64,
+        loss: Loss::InfoNce(InfoNce { similarity: Similarity::Cosine, temperature: 0.5, epsilon: 0.0 }),
+        sampler: Sampler { batch: 12, exponent: 1.0, negatives: Negatives::InBatch(InBatch {}) },
+        item: tower(10),
+        user: tower(4),
+        batches: None,
+    }
+}
+
+/// [`plain`] with another item optimizer.
+pub fn with_optimizer(seed: u64, optimizer: Optimizer) -> Scenario {
+    let mut scenario = plain(seed);
+    scenario.item.optimizer = optimizer;
+    scenario
+}
+
+/// [`plain`] with another item encoder.
+pub fn with_encoder(seed: u64, encoder: EncoderKind) -> Scenario {
+    let mut scenario = plain(seed);
+    scenario.item.encoder = encoder;
+    scenario
+}
+
+/// Inner products in place of cosines.
+pub fn dot_product(seed: u64) -> Scenario {
+    let mut scenario = plain(seed);
+    let Loss::InfoNce(loss) = &mut scenario.loss;
+    loss.similarity = Similarity::Dot;
+    scenario
+}
+
+/// An epsilon above most norms.
+pub fn active_epsilon(seed: u64) -> Scenario {
+    let mut scenario = plain(seed);
+    let Loss::InfoNce(loss) = &mut scenario.loss;
+    loss.epsilon = 2.0;
+    scenario
+}
+
+/// A private two-layer network.
+pub fn two_layer(seed: u64) -> Scenario {
+    let network = crate::encoder::two_layer::TwoLayer { features: 3, hidden: 4 };
+    with_encoder(seed, EncoderKind::TwoLayer(network))
+}
+
+/// A linear map shared by all items.
+pub fn shared_linear(seed: u64) -> Scenario {
+    with_encoder(seed, EncoderKind::SharedLinear(crate::encoder::shared_linear::SharedLinear { features: 3 }))
+}
+
+/// A private affine map with a frozen bias.
+pub fn frozen_bias(seed: u64) -> Scenario {
+    let map = crate::encoder::affine::Affine { features: 2, bias: crate::encoder::affine::Bias::Frozen };
+    with_encoder(seed, EncoderKind::Affine(map))
+}
+
+/// Heavy-ball momentum with dense updates.
+pub fn momentum(seed: u64) -> Scenario {
+    with_optimizer(
+        seed,
+        Optimizer::HeavyBall(HeavyBall {
+            lr: 0.5.into(),
+            momentum: 0.9,
+            dampening: 0.0,
+            decay: None,
+            rows: Rows::Dense,
+        }),
+    )
+}
+
+/// Dense coupled weight decay.
+pub fn weight_decay(seed: u64) -> Scenario {
+    let decay = Some(Decay { rate: 0.1, form: Form::Coupled });
+    with_optimizer(seed, Optimizer::Sgd(Sgd { lr: 1.0.into(), decay, rows: Rows::Dense }))
+}
+
+/// Adam.
+pub fn adam(seed: u64) -> Scenario {
+    with_optimizer(seed, Optimizer::Adam(Adam::with_rate(0.05)))
+}
+
+/// Row-wise AdaGrad: adaptive, yet one scalar a row.
+pub fn rowwise_adagrad(seed: u64) -> Scenario {
+    let rule = crate::optimizer::rowwise_adagrad::RowwiseAdagrad {
+        lr: 0.1.into(),
+        epsilon: 0.0,
+        decay: None,
+        rows: Rows::Dense,
+    };
+    with_optimizer(seed, Optimizer::RowwiseAdagrad(rule))
+}
+
+/// A learning rate that warms up from zero.
+pub fn warm_up(seed: u64) -> Scenario {
+    let lr = crate::optimizer::Schedule::Warmup { from: 0.0, to: 1.0, steps: 6 };
+    with_optimizer(seed, Optimizer::Sgd(Sgd { lr, decay: None, rows: Rows::Dense }))
+}
+
+/// A user tower that is deep and trained by Adam.
+pub fn deep_user_tower(seed: u64) -> Scenario {
+    let mut scenario = plain(seed);
+    scenario.user.encoder = EncoderKind::Mlp(crate::encoder::mlp::Mlp { features: 3, hidden: vec![5, 5], bias: true });
+    scenario.user.optimizer = Optimizer::Adam(Adam::with_rate(0.05));
+    scenario
+}

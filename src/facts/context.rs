@@ -1,0 +1,218 @@
+//! What is known about a run before its records are judged: arithmetic, scales, rates, and the allowances that follow.
+
+use std::collections::HashMap;
+
+use super::{Measured, RecordFacts};
+use crate::optimizer::Optimizer;
+use crate::rounding::{Arithmetic, Precision};
+
+/// The learning rate as far as it is known.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Rates {
+    /// The same in every step, known to within this relative error.
+    Constant {
+        /// η.
+        value: f64,
+        /// Relative error.
+        relative_error: f64,
+    },
+    /// One by one, each known to within this relative error.
+    PerStep {
+        /// η_t.
+        values: Vec<f64>,
+        /// Relative error.
+        relative_error: f64,
+    },
+}
+
+impl Rates {
+    /// η_t.
+    pub fn at(&self, step: usize) -> f64 {
+        match self {
+            Rates::Constant { value, .. } => *value,
+            Rates::PerStep { values, .. } => values.get(step).copied().unwrap_or(0.0),
+        }
+    }
+    /// The relative error of every η_t.
+    pub fn relative_error(&self) -> f64 {
+        match self {
+            Rates::Constant { relative_error, .. } | Rates::PerStep { relative_error, .. } => *relative_error,
+        }
+    }
+}
+
+/// Momentum as far as it is known; β = 0 is plain SGD.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Momentum {
+    /// β.
+    pub beta: f64,
+    /// The weight of a gradient that enters a started buffer (1 − dampening).
+    pub weight: f64,
+    /// Only rows with a gradient move, and time counts their touches.
+    pub lazy: bool,
+}
+
+/// An optimizer to replay on the recorded gradients.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Replay {
+    /// How reports name it.
+    pub name: String,
+    /// The optimizer.
+    pub optimizer: Optimizer,
+    /// Its rates.
+    pub rates: Rates,
+    /// Relative error of its other settings.
+    pub relative_error: f64,
+}
+
+/// What is known about one tower of a run.
+#[derive(Debug, Clone)]
+pub struct Context {
+    /// Embedding dimension d.
+    pub dim: usize,
+    /// Storage and accumulation formats.
+    pub arithmetic: Arithmetic,
+    /// max_row ‖g‖ of every step.
+    pub largest_gradient: Vec<f64>,
+    /// The loss of every step, where recorded.
+    pub losses: Vec<Option<f64>>,
+    /// The learning rate, where known.
+    pub rates: Option<Rates>,
+    /// Momentum, where the update is of the heavy-ball family.
+    pub momentum: Option<Momentum>,
+    /// ‖a‖ of every (step, row) where it could be recomputed from the loss.
+    pub upstream: HashMap<(u64, u64), f64>,
+    /// How embeddings are computed from parameters, where that is known and they are not the parameters.
+    pub encoding: Option<Encoding>,
+    /// The optimizers that `declared-step` replays.
+    pub replays: Vec<Replay>,
+}
+
+/// The rounding of an encoder: q is a sum of `operations` terms whose magnitudes add up to ‖ |W||x| + |b| ‖.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Encoding {
+    /// Roundings on the way of one term.
+    pub operations: usize,
+    /// The magnitude of every (step, row), the larger of before and after the step.
+    pub magnitudes: HashMap<(u64, u64), f64>,
+}
+
+/// Elementwise roundings on the way of a gradient through a normalisation and back, as automatic differentiation does it:
+/// square, root, division, product with the upstream gradient (4), the radial part's product, two divisions, product,
+/// difference and the final division (6), the same for the stored copy of the direction (2), and the sum's four factors.
+const ELEMENTWISE: usize = 16;
+
+/// How the allowance of a gradient's radial part is derived.
+pub const GRADIENT_DERIVATION: &str = "(γ_{3d+10} in accumulation + γ_{16+L} in storage)·‖a‖: three inner products and ten \
+    operations to normalise, project and check (Higham 2002, Lemma 3.1), 16 elementwise roundings, L lookups added up; ‖a‖ is the \
+    sum of the upstream gradients' norms where the loss can be recomputed, else ‖q‖·max_row‖g‖";
+
+/// How the allowance of a step's radial part is derived.
+pub const UPDATE_DERIVATION: &str = "(L+2)·u·‖q‖·max(‖q‖,‖q'‖) for the rounding of the stored row (L lookups applied one by \
+    one, the product and the sum) (+ 2γ_{m+L+2}·‖|W||x|+|b|‖ where q = Wx+b is computed), + ‖Δq‖/‖g‖·(the gradient's allowance), \
+    + γ_{d+2} in f64 for the check itself";
+
+/// How the allowance of a shrink is derived.
+pub const GROWTH_DERIVATION: &str = "twice the allowance of ⟨q,Δq⟩ + γ_{d+2} in f64·‖Δq‖(‖q‖+‖q'‖) for the check itself; \
+    only a shrink beyond it counts";
+
+impl Context {
+    /// The scale ‖a‖ of the terms that cancel in the gradient, and how many times cancellation noise may exceed the
+    /// allowance on it (1 where ‖a‖ is known).
+    fn gradient_scale(&self, facts: &RecordFacts<'_>) -> (f64, f64) {
+        let place = facts.place();
+        if let Some(&scale) = self.upstream.get(&(place.step, place.row)) {
+            return (scale, 1.0);
+        }
+        let largest = self.largest_gradient.get(facts.record.step).copied().unwrap_or(0.0);
+        // A pair at angle α has ‖g̃‖ = ‖a‖·sin α, so the terms that cancel are 1/sin α times what is left of them. Angles
+        // below √u cannot be told from 0. The recorded loss bounds α where it says 1 − cos α = α²/2.
+        let resolvable = 1.0 / self.arithmetic.gradient.unit_roundoff().sqrt();
+        let amplification = match self.losses.get(facts.record.step).copied().flatten() {
+            Some(loss) if loss > 0.0 => (1.0 / (2.0 * loss).sqrt()).clamp(1.0, resolvable),
+            _ => resolvable,
+        };
+        (facts.norm * largest, amplification)
+    }
+
+    /// What rounding allows of |⟨q, g⟩| ([`GRADIENT_DERIVATION`]), and the amplification that goes with it.
+    pub fn gradient_allowance(&self, facts: &RecordFacts<'_>) -> (f64, f64) {
+        let (scale, amplification) = self.gradient_scale(facts);
+        let accumulated = self.arithmetic.accumulation.gamma(3 * self.dim + 10);
+        let stored = self.arithmetic.gradient.gamma(ELEMENTWISE + facts.multiplicity());
+        ((accumulated + stored) * scale + self.underflow(facts), amplification)
+    }
+
+    /// What underflow can add: every coordinate of q times the smallest number.
+    fn underflow(&self, facts: &RecordFacts<'_>) -> f64 {
+        (4 * self.dim) as f64 * self.arithmetic.storage.underflow() * (1.0 + facts.norm)
+    }
+
+    /// What rounding can have changed in the stored row: a bound on ‖fl(q') − q'‖.
+    pub fn storage_error(&self, facts: &RecordFacts<'_>) -> f64 {
+        let roundings = (facts.multiplicity() + 2) as f64;
+        let underflow = self.dim as f64 * self.arithmetic.storage.underflow();
+        let place = facts.place();
+        let encoding = self.encoding.as_ref().map_or(0.0, |encoding| {
+            let magnitude = encoding.magnitudes.get(&(place.step, place.row)).copied().unwrap_or(0.0);
+            2.0 * self.arithmetic.storage.gamma(encoding.operations + facts.multiplicity() + 2) * magnitude
+        });
+        roundings * self.arithmetic.storage.unit_roundoff() * facts.norm.max(facts.next_norm) + encoding + underflow
+    }
+
+    /// What rounding allows of |⟨q, Δq⟩| ([`UPDATE_DERIVATION`]).
+    pub fn update_allowance(&self, facts: &RecordFacts<'_>) -> f64 {
+        // A scalar step is c·g with c = ‖Δq‖/‖g‖, whatever made the scalar, and carries c times the gradient's error.
+        let gradient = match facts.gradient_norm.filter(|&norm| norm > 0.0) {
+            Some(norm) => facts.step_norm / norm * self.gradient_allowance(facts).0,
+            None => {
+                let operations = self.arithmetic.accumulation.gamma(3 * self.dim + 10);
+                (operations + self.arithmetic.gradient.gamma(ELEMENTWISE)) * facts.norm * facts.step_norm
+            }
+        };
+        self.storage_error(facts) * facts.norm + gradient + self.own_check(facts.norm * facts.step_norm)
+    }
+
+    /// What rounding allows of a shrink of ‖q‖² ([`GROWTH_DERIVATION`]).
+    pub fn growth_allowance(&self, facts: &RecordFacts<'_>) -> f64 {
+        2.0 * self.update_allowance(facts) + self.own_check(facts.step_norm * (facts.norm + facts.next_norm))
+    }
+
+    /// The rounding of our own inner product of vectors whose norms multiply to `scale`, in f64.
+    pub fn own_check(&self, scale: f64) -> f64 {
+        Precision::F64.gamma(self.dim + 2) * scale
+    }
+
+    /// A bound on the error of ‖q'‖² against an exact step by `movement` = η‖p‖ along a direction whose product with q
+    /// is known to within `radial`: 2⟨q', e⟩ + ‖e‖² of the storage error e, 2η times `radial`, and the check itself.
+    pub fn norm_squared_error(&self, facts: &RecordFacts<'_>, movement: f64, radial: f64) -> f64 {
+        let rate_error = self.rates.as_ref().map_or(0.0, Rates::relative_error);
+        let error = self.storage_error(facts)
+            + movement * (rate_error + self.arithmetic.storage.gamma(facts.multiplicity() + 1));
+        let largest = facts.norm.max(facts.next_norm);
+        let own = self.own_check(facts.step_norm * (facts.norm + facts.next_norm) + movement * movement);
+        2.0 * (largest + movement) * error + error * error + 2.0 * radial + 2.0 * rate_error * movement * movement + own
+    }
+
+    /// A measurement of the radial part of the recorded gradient.
+    pub fn measure_gradient(&self, facts: &RecordFacts<'_>) -> Option<Measured> {
+        let norm = facts.gradient_norm.filter(|&norm| norm > 0.0)?;
+        let (allowed, amplification) = self.gradient_allowance(facts);
+        let signal = facts.norm * norm;
+        let cosine = (facts.radial_gradient / signal).clamp(-1.0, 1.0);
+        let angle = signal.is_normal().then_some((cosine, norm * norm));
+        Some(Measured { residual: facts.radial_gradient.abs(), allowed, signal, amplification, angle })
+    }
+
+    /// A measurement of the radial part of the step.
+    pub fn measure_update(&self, facts: &RecordFacts<'_>) -> Option<Measured> {
+        if !facts.moved() {
+            return None;
+        }
+        let signal = facts.norm * facts.step_norm;
+        let cosine = (facts.radial_step / signal).clamp(-1.0, 1.0);
+        let angle = signal.is_normal().then_some((cosine, facts.step_norm * facts.step_norm));
+        let allowed = self.update_allowance(facts);
+        Some(Measured { residual: facts.radial_step.abs(), allowed, signal, amplification: 1.0, angle })
+    }
+}

@@ -1,0 +1,202 @@
+//! What must be known of a tower before its records are judged: formats, scales, and what the header declares.
+
+use std::collections::HashMap;
+
+use super::context::{Context, Momentum, Rates, Replay};
+use crate::error::Result;
+use crate::geometry::{Table, norm_f64};
+use crate::loss::{Loss, info_nce::InfoNce};
+use crate::optimizer::Optimizer;
+use crate::rounding::{Arithmetic, Precision};
+use crate::sampler::Batch;
+use crate::trajectory::{Side, Similarity, Tower, Trajectory};
+
+/// Numbers that must be seen before their bits tell the format they were rounded to.
+const ENOUGH_VALUES: u64 = 64;
+/// Pairs in a batch and embeddings in a run up to which ‖a‖ is recomputed from the loss.
+const RECOMPUTED_PRODUCTS: usize = 1 << 22;
+
+/// One pass for scales and formats.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Survey {
+    /// max_row ‖g‖ of every step.
+    pub largest_gradient: Vec<f64>,
+    /// The smallest ‖q‖ among rows with a gradient.
+    pub smallest_norm: Option<f64>,
+    /// The format that the embeddings' bits show.
+    pub stored: Precision,
+    /// Records with a non-zero gradient.
+    pub gradients: u64,
+}
+
+/// Surveys a tower.
+///
+/// # Errors
+/// What [`Tower::for_each`] finds unreadable.
+pub fn survey(tower: &Tower<'_>) -> Result<Survey> {
+    let mut largest_gradient = vec![0.0_f64; tower.steps()];
+    let mut smallest_norm: Option<f64> = None;
+    let (mut bits, mut values, mut gradients) = (0, 0_u64, 0);
+    let widest = tower.precision().bits();
+    tower.for_each(0..tower.rows(), &mut |record| {
+        if bits < widest {
+            for &x in record.q.iter().chain(record.q_next) {
+                bits = bits.max(Precision::significant_bits(x));
+                values += u64::from(x != 0.0);
+            }
+        }
+        if let Some(gradient) = record.grad {
+            let norm = norm_f64(gradient);
+            if norm > 0.0 {
+                gradients += 1;
+                let length = norm_f64(record.q);
+                smallest_norm = Some(smallest_norm.map_or(length, |smallest| smallest.min(length)));
+                largest_gradient[record.step] = largest_gradient[record.step].max(norm);
+            }
+        }
+        Ok(())
+    })?;
+    let stored = if bits < widest && values >= ENOUGH_VALUES {
+        Precision::holding(bits)
+    } else {
+        tower.precision()
+    };
+    Ok(Survey { largest_gradient, smallest_norm, stored, gradients })
+}
+
+impl Context {
+    /// What the header and the recorded arrays say of a tower; a diagnosis may add to it.
+    pub fn declared(trajectory: &Trajectory, tower: &Tower<'_>, survey: &Survey) -> Context {
+        let settings = tower.settings();
+        // Values of a narrow format may be stored in a wide one; never trust a declaration to be finer than the file.
+        let storage = settings.param_dtype.unwrap_or(survey.stored).min(tower.precision());
+        let mut arithmetic = Arithmetic::stored_in(storage);
+        if let Some(compute) = settings.compute_dtype {
+            arithmetic.gradient = arithmetic.gradient.min(compute);
+        }
+        let declared = settings.optimizer.clone().unwrap_or_default();
+        let recorded: Option<Vec<f64>> = (0..tower.steps()).map(|step| tower.learning_rate(step)).collect();
+        let relative_error = storage.unit_roundoff();
+        let rates = match (recorded, declared.lr) {
+            (Some(values), _) => Some(Rates::PerStep { values, relative_error }),
+            (None, Some(value)) => Some(Rates::Constant { value, relative_error }),
+            (None, None) => None,
+        };
+        let readings = Optimizer::readings(&declared);
+        let replays = match &rates {
+            None => Vec::new(),
+            Some(rates) => readings
+                .iter()
+                .map(|optimizer| Replay {
+                    name: describe(optimizer, rates),
+                    optimizer: optimizer.clone(),
+                    rates: rates.clone(),
+                    relative_error,
+                })
+                .collect(),
+        };
+        Context {
+            dim: tower.dim(),
+            arithmetic,
+            largest_gradient: survey.largest_gradient.clone(),
+            losses: (0..tower.steps()).map(|step| tower.loss(step)).collect(),
+            momentum: readings.first().and_then(Momentum::of),
+            rates,
+            upstream: upstream(trajectory, tower).unwrap_or_default(),
+            encoding: None,
+            replays,
+        }
+    }
+}
+
+impl Momentum {
+    /// The momentum of an optimizer of the heavy-ball family; None for any other.
+    pub fn of(optimizer: &Optimizer) -> Option<Momentum> {
+        let lazy = optimizer.rows() == crate::trajectory::Rows::Lazy;
+        match optimizer {
+            Optimizer::Sgd(_) => Some(Momentum { beta: 0.0, weight: 1.0, lazy }),
+            Optimizer::HeavyBall(ball) => {
+                Some(Momentum { beta: ball.momentum, weight: 1.0 - ball.effective_dampening(), lazy })
+            }
+            _ => None,
+        }
+    }
+}
+
+/// How reports name an optimizer.
+pub fn describe(optimizer: &Optimizer, rates: &Rates) -> String {
+    let declared = optimizer.declare();
+    let mut text = declared.name.unwrap_or_default();
+    match rates {
+        Rates::Constant { value, .. } => text += &format!(", lr {value}"),
+        Rates::PerStep { .. } => text += ", lr as recorded",
+    }
+    if let Some(momentum) = declared.momentum.filter(|&momentum| momentum != 0.0) {
+        text += &format!(", momentum {momentum}");
+    }
+    if declared.nesterov == Some(true) {
+        text += " (Nesterov)";
+    }
+    if let Some(decay) = declared.weight_decay.filter(|&decay| decay != 0.0) {
+        text += &format!(", weight decay {decay}");
+    }
+    if let Some(rows) = declared.sparse.filter(|_| declared.momentum != Some(0.0) || declared.weight_decay != Some(0.0))
+    {
+        text += &format!(", {rows}");
+    }
+    text
+}
+
+/// ‖a‖ of every (step, row), from the loss itself: possible where both towers, the pairs, the similarity and the
+/// temperature are recorded and the run is small enough.
+fn upstream(trajectory: &Trajectory, tower: &Tower<'_>) -> Option<HashMap<(u64, u64), f64>> {
+    let side = tower.side()?;
+    let settings = tower.settings();
+    if settings.loss.as_deref() != Some("info-nce") {
+        return None;
+    }
+    let loss = Loss::InfoNce(InfoNce {
+        similarity: settings.similarity.unwrap_or(Similarity::Cosine),
+        temperature: settings.temperature?,
+        epsilon: settings.eps.unwrap_or(0.0),
+    });
+    let towers = trajectory.towers();
+    let (item, user) = (
+        towers.iter().find(|tower| tower.side() == Some(Side::Item))?,
+        towers.iter().find(|tower| tower.side() == Some(Side::User))?,
+    );
+    let pairs = item.users(0)?.len();
+    if item.is_sparse() || user.is_sparse() || pairs * pairs * item.dim() * item.steps() > RECOMPUTED_PRODUCTS {
+        return None;
+    }
+    let rows = |ids: Vec<i64>, tower: &Tower<'_>| -> Option<Vec<usize>> {
+        ids.into_iter().map(|id| tower.local_row(id)).collect()
+    };
+    let mut scales = HashMap::new();
+    for step in 0..tower.steps() {
+        let users = rows(item.users(step)?, user)?;
+        let positives = rows(item.positives(step)?, item)?;
+        let negatives = match item.negatives(step) {
+            None => Vec::new(),
+            Some((flat, width)) => rows(flat, item)?.chunks(width).map(<[usize]>::to_vec).collect(),
+        };
+        let batch = Batch { users, positives, negatives };
+        let (item_slots, user_slots) = (batch.item_slots(), batch.users.clone());
+        let embeddings = |tower: &Tower<'_>, slots: &[usize]| -> Option<Table<f64>> {
+            let mut values = vec![0.0; slots.len() * tower.dim()];
+            for (&row, out) in slots.iter().zip(values.chunks_exact_mut(tower.dim())) {
+                tower.embedding(step, row, out).then_some(())?;
+            }
+            Some(Table::from_values(tower.dim(), values))
+        };
+        let evaluation = loss.evaluate(&embeddings(user, &user_slots)?, &embeddings(item, &item_slots)?, &batch);
+        let (slots, scale) = match side {
+            Side::Item => (item_slots, evaluation.item_scale),
+            Side::User => (user_slots, evaluation.user_scale),
+        };
+        for (row, scale) in slots.into_iter().zip(scale) {
+            *scales.entry((step as u64, row as u64)).or_default() += scale;
+        }
+    }
+    Some(scales)
+}

@@ -1,0 +1,53 @@
+//! **perpend** proves, checks and audits what cosine-trained two-tower recommenders do to embedding norms.
+//!
+//! One pipeline, and nothing flows backwards:
+//!
+//! ```text
+//! Scenario ──Trainer──▶ Trajectory ──one pass──▶ Facts ──claims──▶ Observations ──judge──▶ Verdicts ──▶ Report
+//! ```
+//!
+//! | module | what it holds |
+//! |---|---|
+//! | [`number`], [`geometry`], [`rounding`] | number types, vectors, unit roundoffs and tolerances with their derivation |
+//! | [`condition`], [`verdict`], [`Error`] | hypotheses of the theory, what is concluded, what can go wrong |
+//! | [`interactions`] | who interacted with what: readers, splits, generated data |
+//! | [`trajectory`] | what happened in a run: the file format, streamed |
+//! | [`sampler`], [`encoder`], [`loss`], [`optimizer`] | the four parts of a two-tower model, one kind a file |
+//! | [`scenario`] | what is trained, as a plain value; random scenarios |
+//! | [`trainer`], [`reference`](mod@reference) | values in, trajectory out; the reference core |
+//! | [`facts`] | one pass over a trajectory: the sums, maxima and histograms that claims are judged by |
+//! | [`claims`] | the theory: one file a claim |
+//! | [`audit`] | what a recorded run obeys, and which optimizer really ran |
+//! | [`report`] | for people and programs |
+//!
+//! ```
+//! use perpend::{audit, scenario::Scenario, reference::Reference, trainer::Trainer, verdict::Verdict};
+//!
+//! let scenario = Scenario::from_toml(include_str!("../fixtures/scenarios/sgd.toml"))?;
+//! let trajectory = Reference.train(&scenario.materialise()?)?;
+//! let audit = audit::audit(&trajectory)?;
+//! assert_eq!(audit.claim("update-orthogonality", Some(perpend::trajectory::Side::Item)).unwrap().verdict, Verdict::Confirmed);
+//! # Ok::<(), perpend::Error>(())
+//! ```
+#![warn(missing_docs)]
+
+pub mod claims;
+pub mod condition;
+pub mod encoder;
+mod error;
+pub mod facts;
+pub mod geometry;
+pub mod interactions;
+pub mod loss;
+pub mod number;
+pub mod optimizer;
+pub mod reference;
+pub mod rounding;
+pub mod sampler;
+pub mod scenario;
+pub mod statistics;
+pub mod trainer;
+pub mod trajectory;
+pub mod verdict;
+
+pub use error::{Error, Result};

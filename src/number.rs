@@ -1,0 +1,358 @@
+//! The number types of the reference core: two small traits and what implements them.
+//!
+//! | type | trait | for |
+//! |---|---|---|
+//! | `f64`, `f32` | [`Real`] | training |
+//! | [`Dual`] | [`Real`] | exact directional derivatives |
+//! | [`Running`] | [`Real`] | a value with a bound on the rounding error of the operations that made it |
+//! | [`Rational`] | [`Field`] | exact witnesses |
+
+use std::cmp::Ordering;
+use std::fmt::Debug;
+use std::ops::{Add, Div, Mul, Neg, Sub};
+
+use num_dual::DualNum;
+use num_traits::{One, ToPrimitive, Zero};
+
+/// An ordered field: + − × ÷ and comparison.
+pub trait Field:
+    Clone
+    + Debug
+    + PartialOrd
+    + Send
+    + Sync
+    + 'static
+    + Add<Output = Self>
+    + Sub<Output = Self>
+    + Mul<Output = Self>
+    + Div<Output = Self>
+    + Neg<Output = Self>
+{
+    /// 0.
+    fn zero() -> Self;
+    /// 1.
+    fn one() -> Self;
+    /// The quotient of two integers.
+    fn ratio(numerator: i64, denominator: i64) -> Self;
+    /// The nearest f64 of the value (for reports).
+    fn to_f64(&self) -> f64;
+}
+
+/// A field with the functions that losses and encoders need.
+pub trait Real: Field {
+    /// A number given in double precision, rounded if the type is narrower.
+    fn from_f64(value: f64) -> Self;
+    /// √x.
+    fn sqrt(self) -> Self;
+    /// eˣ.
+    fn exp(self) -> Self;
+    /// ln x.
+    fn ln(self) -> Self;
+    /// The larger of two.
+    fn max(self, other: Self) -> Self {
+        if other > self { other } else { self }
+    }
+}
+
+macro_rules! native {
+    ($($type:ident),*) => {$(
+        impl Field for $type {
+            fn zero() -> Self { 0.0 }
+            fn one() -> Self { 1.0 }
+            fn ratio(numerator: i64, denominator: i64) -> Self { numerator as $type / denominator as $type }
+            fn to_f64(&self) -> f64 { f64::from(*self) }
+        }
+        impl Real for $type {
+            fn from_f64(value: f64) -> Self { value as $type }
+            fn sqrt(self) -> Self { $type::sqrt(self) }
+            fn exp(self) -> Self { $type::exp(self) }
+            fn ln(self) -> Self { $type::ln(self) }
+        }
+    )*};
+}
+native!(f32, f64);
+
+/// An exact fraction of big integers.
+///
+/// ```
+/// use perpend::number::{Field, Rational};
+/// let third = Rational::ratio(1, 3);
+/// assert_eq!(third.clone() + third.clone() + third, Rational::one());
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Rational(num_rational::BigRational);
+
+macro_rules! forward {
+    ($type:ident, $($trait:ident :: $method:ident),*) => {$(
+        impl $trait for $type {
+            type Output = $type;
+            fn $method(self, other: $type) -> $type { $type($trait::$method(self.0, other.0)) }
+        }
+    )*
+        impl Neg for $type {
+            type Output = $type;
+            fn neg(self) -> $type { $type(-self.0) }
+        }
+    };
+}
+forward!(Rational, Add::add, Sub::sub, Mul::mul, Div::div);
+
+impl Field for Rational {
+    fn zero() -> Self {
+        Rational(Zero::zero())
+    }
+    fn one() -> Self {
+        Rational(One::one())
+    }
+    fn ratio(numerator: i64, denominator: i64) -> Self {
+        Rational(num_rational::BigRational::new(numerator.into(), denominator.into()))
+    }
+    fn to_f64(&self) -> f64 {
+        self.0.to_f64().unwrap_or(f64::NAN)
+    }
+}
+
+impl std::fmt::Display for Rational {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        std::fmt::Display::fmt(&self.0, f)
+    }
+}
+
+/// A dual number x + x'·ε with ε² = 0: arithmetic on it carries the derivative in one direction along, exactly.
+///
+/// ```
+/// use perpend::number::{Dual, Real};
+/// let x = Dual::variable(3.0, 1.0);
+/// assert_eq!((x * x).derivative(), 6.0);
+/// ```
+#[derive(Clone, Copy, Debug)]
+pub struct Dual(num_dual::Dual64);
+forward!(Dual, Add::add, Sub::sub, Mul::mul, Div::div);
+
+impl Dual {
+    /// A number that moves with this speed in the chosen direction.
+    pub fn variable(value: f64, derivative: f64) -> Self {
+        Dual(num_dual::Dual64::new(value, derivative))
+    }
+    /// The derivative part.
+    pub fn derivative(self) -> f64 {
+        self.0.eps
+    }
+}
+
+impl PartialEq for Dual {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.re == other.0.re
+    }
+}
+impl PartialOrd for Dual {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        self.0.re.partial_cmp(&other.0.re)
+    }
+}
+impl Field for Dual {
+    fn zero() -> Self {
+        Self::variable(0.0, 0.0)
+    }
+    fn one() -> Self {
+        Self::variable(1.0, 0.0)
+    }
+    fn ratio(numerator: i64, denominator: i64) -> Self {
+        Self::variable(numerator as f64 / denominator as f64, 0.0)
+    }
+    fn to_f64(&self) -> f64 {
+        self.0.re
+    }
+}
+impl Real for Dual {
+    fn from_f64(value: f64) -> Self {
+        Self::variable(value, 0.0)
+    }
+    fn sqrt(self) -> Self {
+        Dual(self.0.sqrt())
+    }
+    fn exp(self) -> Self {
+        Dual(self.0.exp())
+    }
+    fn ln(self) -> Self {
+        Dual(self.0.ln())
+    }
+}
+
+/// A value with a running bound on the error that rounding to `BITS` significant bits would have put into it
+/// (running error analysis: Wilkinson 1986; Higham 2002, §3.3).
+///
+/// Feeding an optimizer's own update rule with this type yields the tolerance of a replay without a formula for each
+/// rule: every operation adds u·|result| to what its operands carry. Values are computed in f64; for `BITS` = 53 the
+/// bound covers the computation itself.
+///
+/// ```
+/// use perpend::number::{Real, Running};
+/// type Single = Running<24>;
+/// let sum = Single::from_f64(1.0) + Single::from_f64(2.0);
+/// assert_eq!(sum.error(), 3.0 * 0.5_f64.powi(24));
+/// ```
+#[derive(Clone, Copy, Debug)]
+pub struct Running<const BITS: i32> {
+    value: f64,
+    error: f64,
+}
+
+impl<const BITS: i32> Running<BITS> {
+    const fn unit_roundoff() -> f64 {
+        // 2^−BITS assembled from its exponent: powi is not const.
+        f64::from_bits(((1023 - BITS as i64) as u64) << 52)
+    }
+    fn rounded(value: f64, inherited: f64) -> Self {
+        Running { value, error: inherited + Self::unit_roundoff() * value.abs() }
+    }
+    /// A value known only to within `error`.
+    pub fn uncertain(value: f64, error: f64) -> Self {
+        Running { value, error }
+    }
+    /// The computed value.
+    pub fn value(self) -> f64 {
+        self.value
+    }
+    /// The bound on its error.
+    pub fn error(self) -> f64 {
+        self.error
+    }
+}
+
+impl<const BITS: i32> Add for Running<BITS> {
+    type Output = Self;
+    fn add(self, other: Self) -> Self {
+        Self::rounded(self.value + other.value, self.error + other.error)
+    }
+}
+impl<const BITS: i32> Sub for Running<BITS> {
+    type Output = Self;
+    fn sub(self, other: Self) -> Self {
+        Self::rounded(self.value - other.value, self.error + other.error)
+    }
+}
+impl<const BITS: i32> Mul for Running<BITS> {
+    type Output = Self;
+    fn mul(self, other: Self) -> Self {
+        let inherited = self.value.abs() * other.error + other.value.abs() * self.error + self.error * other.error;
+        Self::rounded(self.value * other.value, inherited)
+    }
+}
+impl<const BITS: i32> Div for Running<BITS> {
+    type Output = Self;
+    fn div(self, other: Self) -> Self {
+        let quotient = self.value / other.value;
+        let room = other.value.abs() - other.error;
+        // A divisor that may be zero leaves nothing known about the quotient.
+        let inherited = if room > 0.0 {
+            (self.error + quotient.abs() * other.error) / room
+        } else {
+            f64::INFINITY
+        };
+        Self::rounded(quotient, inherited)
+    }
+}
+impl<const BITS: i32> Neg for Running<BITS> {
+    type Output = Self;
+    fn neg(self) -> Self {
+        Running { value: -self.value, error: self.error }
+    }
+}
+impl<const BITS: i32> PartialEq for Running<BITS> {
+    fn eq(&self, other: &Self) -> bool {
+        self.value == other.value
+    }
+}
+impl<const BITS: i32> PartialOrd for Running<BITS> {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        self.value.partial_cmp(&other.value)
+    }
+}
+impl<const BITS: i32> Field for Running<BITS> {
+    fn zero() -> Self {
+        Self::uncertain(0.0, 0.0)
+    }
+    fn one() -> Self {
+        Self::uncertain(1.0, 0.0)
+    }
+    fn ratio(numerator: i64, denominator: i64) -> Self {
+        Self::uncertain(numerator as f64, 0.0) / Self::uncertain(denominator as f64, 0.0)
+    }
+    fn to_f64(&self) -> f64 {
+        self.value
+    }
+}
+impl<const BITS: i32> Real for Running<BITS> {
+    fn from_f64(value: f64) -> Self {
+        Self::uncertain(value, 0.0)
+    }
+    fn sqrt(self) -> Self {
+        let root = self.value.max(0.0).sqrt();
+        // |√(x+δ) − √x| ≤ min(√δ, δ/√x).
+        let inherited = if root > 0.0 {
+            (self.error / root).min(self.error.sqrt())
+        } else {
+            self.error.sqrt()
+        };
+        Self::rounded(root, inherited)
+    }
+    fn exp(self) -> Self {
+        let value = self.value.exp();
+        Self::rounded(value, value * self.error.exp_m1())
+    }
+    fn ln(self) -> Self {
+        let room = self.value - self.error;
+        let inherited = if room > 0.0 {
+            (self.value / room).ln()
+        } else {
+            f64::INFINITY
+        };
+        Self::rounded(self.value.ln(), inherited)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn polynomial<F: Real>(x: F, y: F) -> F {
+        (x.clone() * y.clone() - F::ratio(1, 3)) / (x.clone() * x + F::one()) - (y.clone() * y).sqrt()
+    }
+
+    proptest! {
+        /// The bound that f32's running error promises contains the true f64 value.
+        #[test]
+        fn running_error_covers_the_true_value(x in -8.0f32..8.0, y in -8.0f32..8.0) {
+            let narrow = polynomial(x, y);
+            let wide = polynomial(f64::from(x), f64::from(y));
+            let bound = polynomial(Running::<24>::from_f64(x.into()), Running::<24>::from_f64(y.into()));
+            prop_assert!((f64::from(narrow) - wide).abs() <= bound.error() * (1.0 + f64::from(f32::EPSILON)));
+        }
+
+        /// Derivatives by dual numbers agree with central differences.
+        #[test]
+        fn dual_numbers_differentiate(x in 0.5f64..4.0, y in 0.5f64..4.0) {
+            let derivative = polynomial(Dual::variable(x, 1.0), Dual::variable(y, 0.0)).derivative();
+            let h = 1e-5;
+            let difference = (polynomial(x + h, y) - polynomial(x - h, y)) / (2.0 * h);
+            approx::assert_abs_diff_eq!(derivative, difference, epsilon = 1e-8);
+        }
+
+        /// Fractions are exact where doubles are not.
+        #[test]
+        fn fractions_cancel_exactly(a in 1i64..1000, b in 1i64..1000) {
+            let x = Rational::ratio(a, b);
+            prop_assert_eq!(x.clone() * Rational::ratio(b, a), Rational::one());
+            prop_assert_eq!(x.clone() - x, Rational::zero());
+        }
+    }
+
+    #[test]
+    fn dividing_by_a_number_that_may_be_zero_leaves_nothing_known() {
+        let quotient = Running::<53>::one() / Running::<53>::uncertain(1.0, 1.0);
+        assert_eq!(quotient.error(), f64::INFINITY);
+    }
+}

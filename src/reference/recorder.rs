@@ -1,0 +1,1 @@
+//! Streams chosen rows of a long run to a trajectory file.

@@ -1,0 +1,201 @@
+//! Training step by step: encode, evaluate the loss, send the gradients back, move the parameters.
+
+use std::collections::HashMap;
+
+use crate::encoder::{Architecture, Encoder, Gradient};
+use crate::geometry::{Table, add_scaled};
+use crate::loss::Loss;
+use crate::number::Real;
+use crate::optimizer::{Schedule, Stepper};
+use crate::sampler::Batch;
+use crate::scenario::Materialised;
+use crate::trajectory::Side;
+
+/// A model in training: both towers' parameters, their gradients of the last step, and the optimizers' state.
+pub struct Session<F> {
+    loss: Loss,
+    towers: [TowerState<F>; 2],
+    tables: Vec<Table<F>>,
+    gradients: Vec<Gradient<F>>,
+    time: u64,
+}
+
+struct TowerState<F> {
+    encoder: Box<dyn Encoder<F>>,
+    schedule: Schedule,
+    steppers: Vec<Stepper<F>>,
+    tables: std::ops::Range<usize>,
+    private: bool,
+    lookup: bool,
+}
+
+/// What one step did.
+#[derive(Debug, Clone)]
+pub struct StepOutcome<F> {
+    /// The loss before the step.
+    pub loss: F,
+    /// The item tower.
+    pub item: TowerOutcome<F>,
+    /// The user tower.
+    pub user: TowerOutcome<F>,
+}
+
+/// What one step did in one tower.
+#[derive(Debug, Clone)]
+pub struct TowerOutcome<F> {
+    /// The row of every slot: `[C]`.
+    pub slots: Vec<usize>,
+    /// The gradient with respect to every slot's embedding: `[C, d]`.
+    pub slot_gradients: Table<F>,
+    /// A bound on the norm of every slot's upstream gradient (see [`crate::loss::Evaluation`]): `[C]`.
+    pub slot_scales: Vec<F>,
+    /// The distinct rows in the order of their first slot, each with the sum of its slots' gradients: `[d]`.
+    pub rows: Vec<(usize, Vec<F>)>,
+}
+
+impl<F> StepOutcome<F> {
+    /// One tower.
+    pub fn tower(&self, side: Side) -> &TowerOutcome<F> {
+        match side {
+            Side::Item => &self.item,
+            Side::User => &self.user,
+        }
+    }
+}
+
+impl<F: Real> Session<F> {
+    /// Starts from the explicit values of a scenario.
+    pub fn new(materialised: &Materialised) -> Self {
+        let scenario = &materialised.scenario;
+        let mut tables = Vec::new();
+        let mut gradients = Vec::new();
+        let towers = [Side::Item, Side::User].map(|side| {
+            let (tower, values) = (scenario.tower(side), materialised.tower(side));
+            let first = tables.len();
+            tables.extend(values.tables.iter().map(|table| table.map(|&x| F::from_f64(x))));
+            gradients.extend(values.blocks.iter().map(|block| Gradient::zeros(block.rows, block.width)));
+            TowerState {
+                encoder: tower.encoder.build(scenario.dim, first, values.constants.map(|&x| F::from_f64(x))),
+                schedule: tower.optimizer.schedule().clone(),
+                steppers: values
+                    .blocks
+                    .iter()
+                    .map(|block| tower.optimizer.start(block.rows, block.width, &F::from_f64))
+                    .collect(),
+                tables: first..tables.len(),
+                private: values.blocks.iter().all(|block| block.private),
+                lookup: matches!(tower.encoder, crate::encoder::EncoderKind::Table(_)),
+            }
+        });
+        Session { loss: scenario.loss.clone(), towers, tables, gradients, time: 0 }
+    }
+
+    fn state(&self, side: Side) -> &TowerState<F> {
+        match side {
+            Side::Item => &self.towers[0],
+            Side::User => &self.towers[1],
+        }
+    }
+
+    /// How many steps were made.
+    pub fn time(&self) -> u64 {
+        self.time
+    }
+
+    /// The embedding of a row: `[d]`.
+    pub fn embedding(&self, side: Side, row: usize) -> Vec<F> {
+        self.state(side).encoder.encode(&self.tables, row)
+    }
+
+    /// The parameter tables of a tower.
+    pub fn tables(&self, side: Side) -> Vec<&Table<F>> {
+        self.tables[self.state(side).tables.clone()].iter().collect()
+    }
+
+    /// Whether each row has its own parameters.
+    pub fn is_private(&self, side: Side) -> bool {
+        self.state(side).private
+    }
+
+    /// Whether the tower's parameters are something else than its embeddings.
+    pub fn has_own_parameters(&self, side: Side) -> bool {
+        !self.state(side).lookup
+    }
+
+    /// The parameter gradients of the last step, as full tables.
+    pub fn gradients(&self, side: Side) -> Vec<Table<F>> {
+        self.gradients[self.state(side).tables.clone()]
+            .iter()
+            .zip(self.tables(side))
+            .map(|(gradient, table)| {
+                let values = (0..table.rows()).flat_map(|row| gradient.row(row).to_vec()).collect();
+                Table::from_values(table.width(), values)
+            })
+            .collect()
+    }
+
+    /// Loss and gradients of a batch at the current parameters, with nothing moved.
+    pub fn evaluate(&self, batch: &Batch) -> StepOutcome<F> {
+        let user_slots = batch.users.clone();
+        let item_slots = batch.item_slots();
+        let users = self.slot_embeddings(Side::User, &user_slots);
+        let items = self.slot_embeddings(Side::Item, &item_slots);
+        let evaluation = self.loss.evaluate(&users, &items, batch);
+        StepOutcome {
+            loss: evaluation.loss,
+            item: TowerOutcome::new(item_slots, evaluation.items, evaluation.item_scale),
+            user: TowerOutcome::new(user_slots, evaluation.users, evaluation.user_scale),
+        }
+    }
+
+    /// One training step: all gradients at the old parameters, then every tower's optimizer.
+    pub fn step(&mut self, batch: &Batch) -> StepOutcome<F> {
+        let outcome = self.evaluate(batch);
+        self.apply(&outcome);
+        outcome
+    }
+
+    /// Sends the rows' gradients back through the encoders and moves the parameters.
+    pub fn apply(&mut self, outcome: &StepOutcome<F>) {
+        self.gradients.iter_mut().for_each(Gradient::clear);
+        for (side, tower) in [Side::Item, Side::User].into_iter().zip(&self.towers) {
+            for (row, gradient) in &outcome.tower(side).rows {
+                tower.encoder.backward(&self.tables, *row, gradient, &mut self.gradients);
+            }
+        }
+        for tower in &mut self.towers {
+            let rate = F::from_f64(tower.schedule.at(self.time));
+            for (table, stepper) in tower.tables.clone().zip(&mut tower.steppers) {
+                stepper.step(self.time, &rate, &mut self.tables[table], &self.gradients[table]);
+            }
+        }
+        self.time += 1;
+    }
+
+    fn slot_embeddings(&self, side: Side, slots: &[usize]) -> Table<F> {
+        let mut known: HashMap<usize, Vec<F>> = HashMap::new();
+        let mut values = Vec::new();
+        let mut width = 0;
+        for &row in slots {
+            let q = known.entry(row).or_insert_with(|| self.embedding(side, row));
+            width = q.len();
+            values.extend_from_slice(q);
+        }
+        Table::from_values(width, values)
+    }
+}
+
+impl<F: Real> TowerOutcome<F> {
+    fn new(slots: Vec<usize>, slot_gradients: Table<F>, slot_scales: Vec<F>) -> Self {
+        let mut place: HashMap<usize, usize> = HashMap::new();
+        let mut rows: Vec<(usize, Vec<F>)> = Vec::new();
+        for (slot, &row) in slots.iter().enumerate() {
+            let index = *place.entry(row).or_insert_with(|| {
+                rows.push((row, vec![F::zero(); slot_gradients.width()]));
+                rows.len() - 1
+            });
+            add_scaled(&mut rows[index].1, F::one(), slot_gradients.row(slot));
+        }
+        TowerOutcome { slots, slot_gradients, slot_scales, rows }
+    }
+}

@@ -1,0 +1,393 @@
+//! Scenarios: what is trained, as a plain value. *Encode, sample, loss, update* for each tower, plus initial values, steps
+//! and seed. A scenario is read and written as TOML or JSON, says which [`Condition`]s it meets, and is *materialised*
+//! once into explicit tables and batches: a trainer receives values, never a seed.
+
+pub mod random;
+
+use std::path::Path;
+
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
+use rand_distr::{Distribution, StandardNormal};
+use serde::{Deserialize, Serialize};
+
+use crate::condition::Condition;
+use crate::encoder::{Architecture, Block, EncoderKind};
+use crate::error::{Error, Result};
+use crate::geometry::Table;
+use crate::loss::Loss;
+use crate::optimizer::Optimizer;
+use crate::rounding::Precision;
+use crate::sampler::{Batch, Sampler};
+use crate::trajectory::{Side, Similarity};
+use crate::verdict::Status;
+
+/// What is trained.
+///
+/// ```
+/// use perpend::scenario::Scenario;
+/// let scenario = Scenario::from_toml(r#"
+///     dim = 4
+///     steps = 3
+///     seed = 7
+///     loss = { kind = "info-nce", similarity = "cosine", temperature = 0.2 }
+///     sampler = { batch = 4, exponent = 1.0, negatives = { kind = "in-batch" } }
+///     [item]
+///     rows = 5
+///     encoder = { kind = "table" }
+///     optimizer = { kind = "sgd", lr = 0.1 }
+///     initial = { kind = "normal", std = 0.5 }
+///     [user]
+///     rows = 3
+///     encoder = { kind = "table" }
+///     optimizer = { kind = "sgd", lr = 0.1 }
+///     initial = { kind = "normal", std = 0.5 }
+/// "#)?;
+/// assert_eq!(Scenario::from_toml(&scenario.to_toml())?, scenario);
+/// # Ok::<(), perpend::Error>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Scenario {
+    /// Embedding dimension d of both towers.
+    pub dim: usize,
+    /// Number of steps T.
+    pub steps: usize,
+    /// Seed of everything that is drawn when the scenario is materialised.
+    #[serde(default)]
+    pub seed: u64,
+    /// The number type of training: float64 or float32.
+    #[serde(default = "float64")]
+    pub precision: Precision,
+    /// The loss.
+    pub loss: Loss,
+    /// How batches are drawn.
+    pub sampler: Sampler,
+    /// The item tower.
+    pub item: Tower,
+    /// The user tower.
+    pub user: Tower,
+    /// Explicit batches, one a step, instead of drawn ones.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub batches: Option<Vec<Batch>>,
+}
+
+fn float64() -> Precision {
+    Precision::F64
+}
+
+/// One tower.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Tower {
+    /// Number of users or items.
+    pub rows: usize,
+    /// How embeddings are made.
+    pub encoder: EncoderKind,
+    /// How parameters move.
+    pub optimizer: Optimizer,
+    /// Where parameters start.
+    pub initial: Initial,
+}
+
+/// Initial values of a tower's parameters and of the constants of its encoder (features, frozen bias).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "lowercase", deny_unknown_fields)]
+pub enum Initial {
+    /// Parameters from N(0, std²); constants from N(0, 1).
+    Normal {
+        /// Standard deviation of the parameters.
+        std: f64,
+    },
+    /// Given one by one.
+    Explicit {
+        /// The values of each parameter block, row after row.
+        tables: Vec<Vec<f64>>,
+        /// The encoder's constants, row after row.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        constants: Vec<f64>,
+    },
+}
+
+/// A scenario with everything drawn: explicit parameters, constants and batches.
+#[derive(Debug, Clone)]
+pub struct Materialised {
+    /// Where it came from.
+    pub scenario: Scenario,
+    /// The item tower's values.
+    pub item: TowerValues,
+    /// The user tower's values.
+    pub user: TowerValues,
+    /// One batch a step.
+    pub batches: Vec<Batch>,
+}
+
+/// The explicit values of a tower.
+#[derive(Debug, Clone)]
+pub struct TowerValues {
+    /// What the tables are.
+    pub blocks: Vec<Block>,
+    /// One table a block.
+    pub tables: Vec<Table<f64>>,
+    /// The constants of the encoder, one row a user or item.
+    pub constants: Table<f64>,
+}
+
+impl Materialised {
+    /// The values of one tower.
+    pub fn tower(&self, side: Side) -> &TowerValues {
+        match side {
+            Side::Item => &self.item,
+            Side::User => &self.user,
+        }
+    }
+}
+
+impl Scenario {
+    /// Reads TOML.
+    ///
+    /// # Errors
+    /// Unknown keys, missing keys and values of the wrong type, and everything that [`Scenario::validate`] refuses.
+    pub fn from_toml(text: &str) -> Result<Self> {
+        let scenario: Scenario = toml::from_str(text)
+            .map_err(|error| Error::input("scenario", "a scenario in TOML", error.to_string().trim_end()))?;
+        scenario.validate()?;
+        Ok(scenario)
+    }
+
+    /// Reads JSON.
+    ///
+    /// # Errors
+    /// As [`Scenario::from_toml`].
+    pub fn from_json(text: &str) -> Result<Self> {
+        let scenario: Scenario =
+            serde_json::from_str(text).map_err(|error| Error::input("scenario", "a scenario in JSON", error))?;
+        scenario.validate()?;
+        Ok(scenario)
+    }
+
+    /// Reads a file, JSON if it is named so, TOML otherwise.
+    ///
+    /// # Errors
+    /// As [`Scenario::from_toml`], and a file that cannot be read.
+    pub fn open(path: &Path) -> Result<Self> {
+        let text = std::fs::read_to_string(path).map_err(|error| Error::io(path, "read it", &error))?;
+        if path.extension().is_some_and(|extension| extension == "json") {
+            Self::from_json(&text)
+        } else {
+            Self::from_toml(&text)
+        }
+    }
+
+    /// Writes TOML.
+    pub fn to_toml(&self) -> String {
+        toml::to_string(self).expect("a scenario is a table of plain values")
+    }
+
+    /// Writes JSON.
+    pub fn to_json(&self) -> String {
+        serde_json::to_string_pretty(self).expect("a scenario is a tree of plain values")
+    }
+
+    /// One tower.
+    pub fn tower(&self, side: Side) -> &Tower {
+        match side {
+            Side::Item => &self.item,
+            Side::User => &self.user,
+        }
+    }
+
+    /// One tower, to change.
+    pub fn tower_mut(&mut self, side: Side) -> &mut Tower {
+        match side {
+            Side::Item => &mut self.item,
+            Side::User => &mut self.user,
+        }
+    }
+
+    /// Checks everything that cannot be trained: sizes of zero, a temperature that is not positive, negative rates,
+    /// explicit values of the wrong shape, rows out of range.
+    ///
+    /// # Errors
+    /// The first thing that is wrong.
+    pub fn validate(&self) -> Result<()> {
+        let wrong = |place: &str, expected: &str, found: String| Err(Error::input(place, expected, found));
+        for (place, size) in [
+            ("dim", self.dim),
+            ("steps", self.steps),
+            ("item.rows", self.item.rows),
+            ("user.rows", self.user.rows),
+        ] {
+            if size == 0 {
+                return wrong(place, "at least 1", "0".into());
+            }
+        }
+        let Loss::InfoNce(loss) = &self.loss;
+        if !(loss.temperature.is_finite() && loss.temperature > 0.0) {
+            return wrong("loss.temperature", "a positive number", loss.temperature.to_string());
+        }
+        if !(loss.epsilon.is_finite() && loss.epsilon >= 0.0) {
+            return wrong("loss.epsilon", "a number of at least 0", loss.epsilon.to_string());
+        }
+        if !matches!(self.precision, Precision::F64 | Precision::F32) {
+            return wrong("precision", "float64 or float32", self.precision.to_string());
+        }
+        if !(self.sampler.exponent.is_finite() && self.sampler.exponent >= 0.0) {
+            return wrong("sampler.exponent", "a number of at least 0", self.sampler.exponent.to_string());
+        }
+        if self.batches.is_none() && self.sampler.batch == 0 {
+            return wrong("sampler.batch", "at least 1", "0".into());
+        }
+        for side in [Side::Item, Side::User] {
+            self.validate_tower(side)?;
+        }
+        let Some(batches) = &self.batches else { return Ok(()) };
+        if batches.len() != self.steps {
+            return wrong("batches", &format!("one for each of the {} steps", self.steps), batches.len().to_string());
+        }
+        for (step, batch) in batches.iter().enumerate() {
+            let place = format!("batches[{step}]");
+            if batch.users.is_empty() || batch.users.len() != batch.positives.len() {
+                let found = format!("{} users and {} positives", batch.users.len(), batch.positives.len());
+                return wrong(&place, "as many positives as users, at least one", found);
+            }
+            let lengths: Vec<usize> = batch.negatives.iter().map(Vec::len).collect();
+            if !lengths.is_empty() && (lengths.len() != batch.users.len() || lengths.iter().any(|&n| n != lengths[0])) {
+                return wrong(&place, "equally many negatives for each user", format!("{lengths:?}"));
+            }
+            if let Some(user) = batch.users.iter().find(|&&user| user >= self.user.rows) {
+                return wrong(&format!("{place}.users"), &format!("a row below {}", self.user.rows), user.to_string());
+            }
+            if let Some(item) = batch.item_slots().into_iter().find(|&item| item >= self.item.rows) {
+                return wrong(&place, &format!("item rows below {}", self.item.rows), item.to_string());
+            }
+        }
+        Ok(())
+    }
+
+    fn validate_tower(&self, side: Side) -> Result<()> {
+        let tower = self.tower(side);
+        let at = |what: &str| format!("{side}.{what}");
+        if let Some(found) = tower.optimizer.schedule().problem() {
+            return Err(Error::input(at("optimizer.lr"), "learning rates of at least 0", found));
+        }
+        if let Some(decay) = tower.optimizer.decay()
+            && !(decay.rate.is_finite() && decay.rate >= 0.0)
+        {
+            return Err(Error::input(at("optimizer.decay.rate"), "a number of at least 0", decay.rate));
+        }
+        let momentum = tower.optimizer.declare().momentum.unwrap_or(0.0);
+        if !(0.0..=1.0).contains(&momentum) {
+            return Err(Error::input(at("optimizer.momentum"), "a number between 0 and 1", momentum));
+        }
+        let blocks = tower.encoder.blocks(tower.rows, self.dim);
+        if let Some(block) = blocks.iter().find(|block| block.width == 0 || block.rows == 0) {
+            return Err(Error::input(
+                at("encoder"),
+                "layers and features of at least 1",
+                format!("an empty block {}", block.name),
+            ));
+        }
+        match &tower.initial {
+            Initial::Normal { std } if !(std.is_finite() && *std >= 0.0) => {
+                Err(Error::input(at("initial.std"), "a number of at least 0", std))
+            }
+            Initial::Normal { .. } => Ok(()),
+            Initial::Explicit { tables, constants } => {
+                let expected: Vec<usize> = blocks.iter().map(|block| block.rows * block.width).collect();
+                let found: Vec<usize> = tables.iter().map(Vec::len).collect();
+                if expected != found {
+                    return Err(Error::input(
+                        at("initial.tables"),
+                        format!("blocks of {expected:?} numbers"),
+                        format!("{found:?}"),
+                    ));
+                }
+                let expected = tower.rows * tower.encoder.constants(self.dim);
+                if constants.len() != expected {
+                    return Err(Error::input(at("initial.constants"), format!("{expected} numbers"), constants.len()));
+                }
+                match tables.iter().flatten().chain(constants).find(|x| !x.is_finite()) {
+                    None => Ok(()),
+                    Some(x) => Err(Error::input(at("initial"), "finite numbers", x)),
+                }
+            }
+        }
+    }
+
+    /// Whether the tower meets a condition, by construction.
+    pub fn status(&self, side: Side, condition: Condition) -> Status {
+        let tower = self.tower(side);
+        match condition {
+            Condition::CosineLoss => match self.loss.similarity() {
+                Similarity::Cosine => Status::Met("the loss is a function of cosines".into()),
+                Similarity::Dot => Status::Unmet("the loss is a function of inner products".into()),
+            },
+            Condition::IsotropicJacobian => tower.encoder.isotropic_jacobian(),
+            Condition::PrivateParameters => tower.encoder.private_parameters(),
+            Condition::ScalarStep | Condition::NoMomentum | Condition::NoDecay | Condition::NoCoordinateScaling => {
+                tower.optimizer.status(condition)
+            }
+            Condition::FreshGradient => Status::Met("every gradient is applied in the step it was taken in".into()),
+            Condition::NoEpsilon => {
+                let Loss::InfoNce(loss) = &self.loss;
+                if loss.epsilon == 0.0 {
+                    Status::Met("the norm is used without an epsilon".into())
+                } else {
+                    Status::Unmet(format!("norms below {} are clamped", loss.epsilon))
+                }
+            }
+            Condition::ExactStorage => Status::Met(format!("stored in {}", self.precision)),
+        }
+    }
+
+    /// Draws everything once. The same scenario always gives the same values.
+    ///
+    /// # Errors
+    /// As [`Scenario::validate`].
+    pub fn materialise(&self) -> Result<Materialised> {
+        self.validate()?;
+        // One stream a purpose: changing the number of steps does not change the initial tables.
+        let stream = |purpose: u64| {
+            let mut random = ChaCha8Rng::seed_from_u64(self.seed);
+            random.set_stream(purpose);
+            random
+        };
+        let values = |side: Side, purpose: u64| {
+            let tower = self.tower(side);
+            let blocks = tower.encoder.blocks(tower.rows, self.dim);
+            let width = tower.encoder.constants(self.dim);
+            let (tables, constants) = match &tower.initial {
+                Initial::Explicit { tables, constants } => (tables.clone(), constants.clone()),
+                Initial::Normal { std } => {
+                    let mut random = stream(purpose);
+                    let mut normal = |count: usize, std: f64| -> Vec<f64> {
+                        (0..count).map(|_| std * Distribution::<f64>::sample(&StandardNormal, &mut random)).collect()
+                    };
+                    let tables = blocks.iter().map(|block| normal(block.rows * block.width, *std)).collect();
+                    (tables, normal(tower.rows * width, 1.0))
+                }
+            };
+            // In single precision the explicit values are the rounded ones.
+            let rounded = |values: Vec<f64>| match self.precision {
+                Precision::F32 => values.into_iter().map(|x| f64::from(x as f32)).collect(),
+                _ => values,
+            };
+            let tables: Vec<Vec<f64>> = tables;
+            TowerValues {
+                tables: tables
+                    .into_iter()
+                    .zip(&blocks)
+                    .map(|(values, block)| Table::from_values(block.width, rounded(values)))
+                    .collect(),
+                blocks,
+                constants: Table::from_values(width, rounded(constants)),
+            }
+        };
+        let batches = match &self.batches {
+            Some(batches) => batches.clone(),
+            None => self.sampler.draw(self.steps, self.user.rows, self.item.rows, &mut stream(3)),
+        };
+        Ok(Materialised { scenario: self.clone(), item: values(Side::Item, 1), user: values(Side::User, 2), batches })
+    }
+}
