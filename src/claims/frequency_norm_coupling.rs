@@ -20,7 +20,7 @@
 
 use super::quartic_growth::{bounds, slack};
 use super::specimen::{self, Specimen};
-use super::update_orthogonality::twins_of_the_conditions;
+use super::update_orthogonality::{declare_as_sgd, twins_of_the_conditions};
 use super::{Claim, Kind};
 use crate::condition::Condition;
 use crate::facts::{Context, Facts, RowSummary};
@@ -129,8 +129,8 @@ impl Claim for FrequencyNormCoupling {
         Family { encoders: Encoders::Table, optimizers: Optimizers::Sgd }
     }
     fn observe(&self, facts: &Facts, context: &Context) -> Observation {
-        if context.rates.is_none() {
-            return Observation::inconclusive(DERIVATION, "the learning rate is unknown");
+        if context.sgd_rate(0).is_none() {
+            return Observation::inconclusive(DERIVATION, "the update is not known to be of the SGD family");
         }
         if facts.rows.values().all(|row| row.touches == 0) {
             return Observation::inconclusive(DERIVATION, "no row had a gradient");
@@ -147,7 +147,9 @@ impl Claim for FrequencyNormCoupling {
         Self::judge(&rows)
     }
     fn twins(&self) -> Vec<Specimen> {
-        twins_of_the_conditions()
+        let mut twins = twins_of_the_conditions();
+        declare_as_sgd(&mut twins);
+        twins
     }
     fn controls(&self) -> Vec<Specimen> {
         vec![

@@ -17,7 +17,7 @@
 //! *Source*: Heo et al. 2021 (AdamP), constant η; any schedule and sampling: derived here.
 
 use super::specimen::{self, Specimen, redeclare};
-use super::update_orthogonality::{controls_of_the_conditions, twins_of_the_conditions};
+use super::update_orthogonality::{controls_of_the_conditions, declare_as_sgd, twins_of_the_conditions};
 use super::{Claim, Kind};
 use crate::condition::Condition;
 use crate::facts::{Context, Follow, Measure, Measured, Momentum, RecordFacts, Watched};
@@ -107,13 +107,6 @@ fn declared_dense(settings: &mut Settings) {
     redeclare(settings, |optimizer: &mut DeclaredOptimizer| optimizer.sparse = Some(Rows::Dense));
 }
 
-fn declared_momentum(settings: &mut Settings) {
-    redeclare(settings, |optimizer: &mut DeclaredOptimizer| {
-        *optimizer =
-            DeclaredOptimizer { name: Some("sgd".into()), momentum: Some(0.5), ..DeclaredOptimizer::default() };
-    });
-}
-
 impl Claim for HeavyBallIdentity {
     fn id(&self) -> &'static str {
         "heavy-ball-identity"
@@ -166,12 +159,7 @@ impl Claim for HeavyBallIdentity {
     }
     fn twins(&self) -> Vec<Specimen> {
         let mut twins = twins_of_the_conditions();
-        // Adam and decay as the heavy-ball family would read them.
-        for twin in &mut twins {
-            if twin.drops == Some(Condition::NoCoordinateScaling) {
-                *twin = twin.clone().with_header(declared_momentum);
-            }
-        }
+        declare_as_sgd(&mut twins);
         twins.push(Specimen::named("lazy momentum declared dense", lazy_momentum).with_header(declared_dense));
         twins
     }

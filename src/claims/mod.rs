@@ -5,7 +5,7 @@
 //! and what `perpend explain` prints.
 
 pub mod check;
-mod declared_step;
+pub(crate) mod declared_step;
 mod frequency_norm_coupling;
 mod gradient_inverse_scaling;
 mod gradient_orthogonality;

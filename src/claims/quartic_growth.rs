@@ -18,7 +18,7 @@
 //! *Source*: one-step form van Laarhoven 2017; two-sided explicit form derived here.
 
 use super::specimen::{self, Specimen};
-use super::update_orthogonality::twins_of_the_conditions;
+use super::update_orthogonality::{declare_as_sgd, twins_of_the_conditions};
 use super::{Claim, Kind};
 use crate::condition::Condition;
 use crate::facts::{Context, Follow, Measure, Measured, RecordFacts, RowSummary, Watched};
@@ -59,7 +59,7 @@ impl Follow for History {
     fn see(&mut self, facts: &RecordFacts<'_>, context: &Context) -> Option<Measured> {
         self.0.see(facts, context, !self.1);
         self.1 = true;
-        context.rates.as_ref()?;
+        context.sgd_rate(facts.record.step)?;
         if !facts.moved() && facts.gradient_norm.is_none_or(|norm| norm == 0.0) {
             return None;
         }
@@ -105,6 +105,7 @@ impl Claim for QuarticGrowth {
     }
     fn twins(&self) -> Vec<Specimen> {
         let mut twins = twins_of_the_conditions();
+        declare_as_sgd(&mut twins);
         twins.push(Specimen::dropping(Condition::NoMomentum, "heavy-ball momentum 0.9", specimen::momentum));
         twins
     }

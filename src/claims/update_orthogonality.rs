@@ -18,14 +18,14 @@
 //! *Source*: the four conditions from "Theoretical Grounds for Popularity Bias in Two-Tower Models Trained with
 //! Cosine-Based Loss" (abstract; reconstructed); isotropy in place of linearity: derived here.
 
-use super::specimen::{self, Specimen};
+use super::specimen::{self, Specimen, redeclare};
 use super::{Claim, Kind};
 use crate::condition::Condition;
 use crate::facts::{Context, Measure, UPDATE_DERIVATION, Watched};
 use crate::optimizer::{Optimizer, heavy_ball::HeavyBall};
 use crate::reference::Fault;
 use crate::scenario::random::{Encoders, Family, Optimizers};
-use crate::trajectory::Rows;
+use crate::trajectory::{DeclaredOptimizer, Rows, Settings};
 
 /// ⟨q, Δq⟩ = 0.
 pub struct UpdateOrthogonality;
@@ -42,6 +42,18 @@ pub(super) fn twins_of_the_conditions() -> Vec<Specimen> {
             .with_fault(Fault::StaleGradient),
         Specimen::dropping(Condition::NoEpsilon, "norms clamped at 2", specimen::active_epsilon),
     ]
+}
+
+/// For claims whose right-hand side is that of SGD: Adam, read as if it were SGD.
+pub(super) fn declare_as_sgd(twins: &mut [Specimen]) {
+    fn sgd(settings: &mut Settings) {
+        redeclare(settings, |optimizer| {
+            *optimizer = DeclaredOptimizer { name: Some("sgd".into()), ..DeclaredOptimizer::default() };
+        });
+    }
+    for twin in twins.iter_mut().filter(|twin| twin.drops == Some(Condition::NoCoordinateScaling)) {
+        *twin = twin.clone().with_header(sgd);
+    }
 }
 
 /// Deviations that leave every step orthogonal.

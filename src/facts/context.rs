@@ -117,6 +117,12 @@ pub const GROWTH_DERIVATION: &str = "twice the allowance of ⟨q,Δq⟩ + γ_{d+
     only a shrink beyond it counts";
 
 impl Context {
+    /// η_t of an update of the SGD family; None where the rate of a row is not the rate of the step.
+    pub fn sgd_rate(&self, step: usize) -> Option<f64> {
+        self.momentum?;
+        self.rates.as_ref().map(|rates| rates.at(step))
+    }
+
     /// The scale ‖a‖ of the terms that cancel in the gradient, and how many times cancellation noise may exceed the
     /// allowance on it (1 where ‖a‖ is known).
     fn gradient_scale(&self, facts: &RecordFacts<'_>) -> (f64, f64) {

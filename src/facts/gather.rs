@@ -140,8 +140,9 @@ impl RowSummary {
         self.touches += 1;
         let spherical = facts.norm * gradient;
         self.spherical_energy += spherical * spherical;
-        let Some(rates) = &context.rates else { return };
-        let rate = rates.at(facts.record.step);
+        let Some(rate) = context.sgd_rate(facts.record.step) else {
+            return;
+        };
         let term = 2.0 * (rate * spherical).powi(2);
         self.displacement += term;
         self.largest = self.largest.max(term);

@@ -1,0 +1,385 @@
+//! The audit: what a recorded run obeys, which optimizer really ran, and what follows.
+//!
+//! One survey for scales, one robust fit of the SGD family, one pass for all claims; then each claim's observation is
+//! judged under its hypotheses. `outside` excuses a break only while `declared-step` does not break: one unmet condition
+//! must not hide a different bug.
+
+pub mod fit;
+mod hypotheses;
+
+use serde::Serialize;
+
+use crate::claims::{self, ALL, declared_step};
+use crate::error::{Error, Result};
+use crate::facts::{Context, Momentum, Replay, describe, survey};
+use crate::optimizer::Optimizer;
+use crate::statistics::{Interval, spearman_interval};
+use crate::trajectory::{self, Rows, Side, Similarity, Tower, Trajectory};
+use crate::verdict::{ExitCode, Hypotheses, Observation, Observed, Verdict};
+use fit::{Fit, fit};
+use hypotheses::Evidence;
+
+/// Resamples behind an interval of a rank correlation.
+const RESAMPLES: usize = 500;
+
+/// One claim judged on one tower.
+#[derive(Debug, Clone)]
+pub struct Judged {
+    /// The claim.
+    pub id: &'static str,
+    /// The tower; None where a file has only one.
+    pub tower: Option<Side>,
+    /// What the numbers say.
+    pub observation: Observation,
+    /// Whether the hypotheses hold.
+    pub hypotheses: Hypotheses,
+    /// What follows.
+    pub verdict: Verdict,
+}
+
+/// Something that the run shows, with its evidence.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Finding {
+    /// A short name.
+    pub kind: String,
+    /// The tower.
+    pub tower: Option<Side>,
+    /// The estimate, where it is a number.
+    pub estimate: Option<f64>,
+    /// Its interval.
+    pub interval: Option<(f64, f64)>,
+    /// What it rests on.
+    pub evidence: String,
+}
+
+/// What was measured from the run, never copied from its header.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+pub struct Diagnosis {
+    /// `sgd` where a member of the SGD family explains the run.
+    pub optimizer: Option<String>,
+    /// η, its median where it varies; None where it cannot be told.
+    pub lr: Option<f64>,
+    /// β; 0 where absent.
+    pub momentum: Option<f64>,
+    /// Whether the momentum looks ahead.
+    pub nesterov: Option<bool>,
+    /// λ; 0 where absent.
+    pub weight_decay: Option<f64>,
+    /// `dense` or `lazy`.
+    pub sparse: Option<Rows>,
+    /// `cosine` where the gradients say so.
+    pub similarity: Option<Similarity>,
+    /// What was found, with evidence.
+    pub findings: Vec<Finding>,
+    /// Where the run contradicts its header.
+    pub contradictions: Vec<String>,
+}
+
+/// How the norms of a tower's rows follow their training, for people.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Coupling {
+    /// The tower.
+    pub tower: Option<Side>,
+    /// Rows with at least one gradient.
+    pub rows: usize,
+    /// Spearman's correlation of the number of touches with the final norm, with a 95 % bootstrap interval.
+    pub touches: Option<Interval>,
+    /// The same of Σs².
+    pub spherical_energy: Option<Interval>,
+    /// Median growth ‖q_T‖/‖q_0‖ over the rows with a gradient.
+    pub median_growth: f64,
+}
+
+/// The audit of one run.
+#[derive(Debug, Clone)]
+pub struct Audit {
+    /// The file, or `trajectory`.
+    pub file: String,
+    /// Every step and run claim, tower by tower, item first.
+    pub claims: Vec<Judged>,
+    /// What was measured.
+    pub diagnosis: Diagnosis,
+    /// Coupling of norm and training, tower by tower.
+    pub coupling: Vec<Coupling>,
+    /// What was read but not understood.
+    pub notes: Vec<String>,
+    /// The cause or the result in plain words.
+    pub sentence: String,
+}
+
+impl Audit {
+    /// The judgement on one claim.
+    pub fn claim(&self, id: &str, tower: Option<Side>) -> Option<&Judged> {
+        self.claims.iter().find(|judged| judged.id == id && judged.tower == tower)
+    }
+
+    /// The exit code: declared settings that the run contradicts count as violated.
+    pub fn exit_code(&self) -> ExitCode {
+        if !self.diagnosis.contradictions.is_empty() {
+            return ExitCode::Violated;
+        }
+        ExitCode::from_verdicts(self.claims.iter().map(|judged| judged.verdict))
+    }
+
+    /// Whether a claim is confirmed on every tower it was judged on; a bad slug is a usage error.
+    ///
+    /// # Errors
+    /// An unknown slug, or a claim that no run is judged by.
+    pub fn confirms(&self, id: &str) -> Result<bool> {
+        let claim = claims::find(id)?;
+        if !claim.kind().is_audited() {
+            return Err(Error::usage("--require", "a step or run claim", id));
+        }
+        Ok(self
+            .claims
+            .iter()
+            .filter(|judged| judged.id == id)
+            .all(|judged| judged.verdict == Verdict::Confirmed))
+    }
+}
+
+/// Audits a run.
+///
+/// # Errors
+/// Input that cannot be read as stated: numbers that are not finite.
+pub fn audit(trajectory: &Trajectory) -> Result<Audit> {
+    let mut audit = Audit {
+        file: trajectory.origin().to_string(),
+        claims: Vec::new(),
+        diagnosis: Diagnosis::default(),
+        coupling: Vec::new(),
+        notes: trajectory.notes().to_vec(),
+        sentence: String::new(),
+    };
+    for (place, tower) in trajectory.towers().iter().enumerate() {
+        let one = audit_tower(trajectory, tower)?;
+        audit.claims.extend(one.claims);
+        audit.coupling.extend(one.coupling);
+        let (findings, contradictions) = (one.diagnosis.findings.clone(), one.diagnosis.contradictions.clone());
+        if place == 0 {
+            audit.diagnosis = one.diagnosis;
+        } else {
+            audit.diagnosis.findings.extend(findings);
+            audit.diagnosis.contradictions.extend(contradictions);
+        }
+    }
+    audit.sentence = sentence(&audit);
+    Ok(audit)
+}
+
+struct OneTower {
+    claims: Vec<Judged>,
+    diagnosis: Diagnosis,
+    coupling: Option<Coupling>,
+}
+
+fn audit_tower(trajectory: &Trajectory, tower: &Tower<'_>) -> Result<OneTower> {
+    let settings = tower.settings();
+    let scales = survey(tower)?;
+    let mut context = Context::declared(trajectory, tower, &scales);
+    let precision = context.arithmetic.storage;
+    let parameters = tower.parameters();
+    let fitted = match &parameters {
+        None => fit(tower, &scales, precision)?,
+        Some(parameters) => fit(parameters, &survey(parameters)?, precision)?,
+    };
+    if let Some(fitted) = &fitted {
+        complete(&mut context, &settings.optimizer.clone().unwrap_or_default(), fitted);
+    }
+    let audited: Vec<_> = ALL.iter().copied().filter(|claim| claim.kind().is_audited()).collect();
+    let facts = claims::gather_for(&audited, tower, &context)?;
+    let observations: Vec<Observation> = audited.iter().map(|claim| claim.observe(&facts, &context)).collect();
+    let observed = |id: &str| {
+        let place = audited.iter().position(|claim| claim.id() == id);
+        place.map_or(Observed::Inconclusive, |place| observations[place].observed)
+    };
+    let evidence = Evidence {
+        settings: &settings,
+        survey: &scales,
+        precision,
+        fit: fitted.as_ref(),
+        gradient: observed("gradient-orthogonality"),
+        step: observed("declared-step"),
+        on_embeddings: parameters.is_none(),
+    };
+    let step_breaks = evidence.step == Observed::Breaks;
+    let judged = audited.iter().zip(observations.clone()).map(|(claim, mut observation)| {
+        let mut hypotheses = evidence.hypotheses(claim.id(), claim.conditions());
+        if claim.concerns_parameters() && context.replays.is_empty() {
+            hypotheses = Hypotheses::Unknown(Vec::new());
+        }
+        let mut verdict = Verdict::judge(observation.observed, &hypotheses);
+        if verdict == Verdict::Outside && observation.observed == Observed::Breaks && step_breaks {
+            verdict = Verdict::Undecided;
+            observation.note += "; an unmet condition would explain it, but declared-step breaks too";
+        }
+        Judged { id: claim.id(), tower: tower.side(), observation, hypotheses, verdict }
+    });
+    let claims: Vec<Judged> = judged.collect();
+
+    let mut diagnosis = Diagnosis {
+        similarity: (evidence.gradient == Observed::Holds).then_some(Similarity::Cosine),
+        ..Diagnosis::default()
+    };
+    for finding in trajectory::survey(tower)? {
+        let kind = format!("{:?}", finding.kind);
+        diagnosis.findings.push(Finding {
+            kind,
+            tower: tower.side(),
+            estimate: None,
+            interval: None,
+            evidence: finding.evidence,
+        });
+    }
+    if let Some(fitted) = &fitted {
+        describe_fit(&mut diagnosis, tower.side(), fitted);
+    }
+    if let Some((replay, tally)) = declared_step::best(&facts, &context)
+        && tally.broken > 0
+    {
+        if let Some(place) = declared_step::lost_duplicates(&tally) {
+            diagnosis.findings.push(Finding {
+                kind: "lost-duplicates".into(),
+                tower: tower.side(),
+                estimate: None,
+                interval: None,
+                evidence: format!(
+                    "{place}: several gradients arrived for one row and not all were applied; {} rows leave {} in such a step and none in another",
+                    tally.first_by_lookups.several, replay.name
+                ),
+            });
+        }
+        if let (Some(declared), Some(fitted)) = (&settings.optimizer, &fitted) {
+            contradict(&mut diagnosis, tower.side(), declared, fitted);
+        }
+    }
+    Ok(OneTower { claims, diagnosis, coupling: coupling(tower.side(), &facts) })
+}
+
+/// Where the header declares nothing that can be replayed, the fit takes its place; a declared rule without a rate takes the
+/// fitted one.
+fn complete(context: &mut Context, declared: &trajectory::DeclaredOptimizer, fitted: &Fit) {
+    let readings = Optimizer::readings(declared);
+    if readings.is_empty() {
+        let replay = fitted.replay();
+        context.momentum = Momentum::of(&replay.optimizer);
+        context.replays = vec![replay];
+        context.rates = Some(fitted.rates());
+    } else if context.rates.is_none() {
+        let rates = fitted.rates();
+        context.replays = readings
+            .iter()
+            .map(|optimizer| Replay {
+                name: describe(optimizer, &rates),
+                optimizer: optimizer.clone(),
+                rates: rates.clone(),
+                relative_error: context.arithmetic.storage.unit_roundoff(),
+            })
+            .collect();
+        context.rates = Some(rates);
+    }
+}
+
+fn describe_fit(diagnosis: &mut Diagnosis, tower: Option<Side>, fitted: &Fit) {
+    diagnosis.optimizer = Some("sgd".into());
+    diagnosis.lr = Some(fitted.lr.value);
+    diagnosis.momentum = Some(fitted.momentum.value);
+    diagnosis.nesterov = Some(fitted.nesterov);
+    diagnosis.weight_decay = Some(fitted.weight_decay.value);
+    diagnosis.sparse = fitted.rows;
+    let evidence =
+        format!("{:.1} % of {} records on rows looked up at most once", 100.0 * fitted.explained, fitted.records);
+    let numbers = [("learning-rate", fitted.lr), ("momentum", fitted.momentum), ("weight-decay", fitted.weight_decay)];
+    for (kind, estimate) in numbers.into_iter().filter(|(_, estimate)| estimate.value != 0.0) {
+        diagnosis.findings.push(Finding {
+            kind: kind.into(),
+            tower,
+            estimate: Some(estimate.value),
+            interval: Some((estimate.value - estimate.half_width, estimate.value + estimate.half_width)),
+            evidence: if kind == "learning-rate" && fitted.schedule.is_some() {
+                format!("it varies from step to step; {evidence}")
+            } else {
+                evidence.clone()
+            },
+        });
+    }
+}
+
+/// What the header says otherwise than the run.
+fn contradict(diagnosis: &mut Diagnosis, tower: Option<Side>, declared: &trajectory::DeclaredOptimizer, fitted: &Fit) {
+    let prefix = tower.map_or(String::new(), |side| format!("{side}: "));
+    let mut numbers = vec![
+        ("momentum", Some(declared.momentum.unwrap_or(0.0)), fitted.momentum),
+        ("weight decay", Some(declared.weight_decay.unwrap_or(0.0)), fitted.weight_decay),
+    ];
+    if fitted.schedule.is_none() {
+        numbers.push(("learning rate", declared.lr, fitted.lr));
+    }
+    for (what, declared, estimate) in numbers {
+        let Some(declared) = declared else { continue };
+        if (declared - estimate.value).abs() > estimate.half_width {
+            diagnosis.contradictions.push(format!(
+                "{prefix}{what} {declared} is declared, but the run shows {:.6} ± {:.1e}",
+                estimate.value, estimate.half_width
+            ));
+        }
+    }
+    if let Some(nesterov) = declared.nesterov.filter(|&nesterov| nesterov != fitted.nesterov) {
+        let negation = if nesterov { "does not look ahead" } else { "looks ahead" };
+        diagnosis
+            .contradictions
+            .push(format!("{prefix}nesterov {nesterov} is declared, but the momentum {negation}"));
+    }
+    if let (Some(declared), Some(found)) = (declared.sparse, fitted.rows)
+        && declared != found
+    {
+        diagnosis
+            .contradictions
+            .push(format!("{prefix}{declared} updates are declared, but the run shows {found} ones"));
+    }
+}
+
+fn coupling(tower: Option<Side>, facts: &crate::facts::Facts) -> Option<Coupling> {
+    let rows: Vec<_> = facts.rows.values().filter(|row| row.touches > 0 && row.initial > 0.0).collect();
+    let of = |f: &dyn Fn(&crate::facts::RowSummary) -> f64| rows.iter().map(|row| f(row)).collect::<Vec<f64>>();
+    let norms = of(&|row| row.last);
+    let mut growth = of(&|row| (row.last / row.initial).powf(0.25));
+    growth.sort_by(f64::total_cmp);
+    Some(Coupling {
+        tower,
+        rows: rows.len(),
+        touches: spearman_interval(&of(&|row| row.touches as f64), &norms, RESAMPLES, 0),
+        spherical_energy: spearman_interval(&of(&|row| row.spherical_energy), &norms, RESAMPLES, 0),
+        median_growth: *growth.get(growth.len() / 2)?,
+    })
+}
+
+/// The cause, or the result, in plain words.
+fn sentence(audit: &Audit) -> String {
+    if let Some(lost) = audit.diagnosis.findings.iter().find(|finding| finding.kind == "lost-duplicates") {
+        return format!("Duplicate gradients are lost: {}.", lost.evidence);
+    }
+    if let Some(contradiction) = audit.diagnosis.contradictions.first() {
+        return format!("The run is not what its header says: {contradiction}.");
+    }
+    let of = |verdict: Verdict| audit.claims.iter().filter(move |judged| judged.verdict == verdict);
+    if let Some(violated) = of(Verdict::Violated).next() {
+        let place = violated.observation.place.map_or(String::new(), |place| format!(" at {place}"));
+        return format!("{} is violated{place}: {}.", violated.id, violated.observation.note);
+    }
+    let reason = of(Verdict::Outside).find_map(|judged| match &judged.hypotheses {
+        Hypotheses::Unmet(unmet) if judged.observation.observed == Observed::Breaks => unmet
+            .first()
+            .map(|(condition, why)| format!("{} breaks, as {condition} is unmet: {why}", judged.id)),
+        _ => None,
+    });
+    match reason {
+        Some(reason) => format!("Nothing is violated; {reason}."),
+        None => match (of(Verdict::Confirmed).count(), of(Verdict::Undecided).count()) {
+            (0, 0) => "Nothing could be judged.".into(),
+            (0, _) => "Nothing is violated, and nothing could be decided.".into(),
+            (confirmed, 0) => format!("All {confirmed} judgements within their hypotheses are confirmed."),
+            (confirmed, undecided) => format!("Nothing is violated: {confirmed} confirmed, {undecided} undecided."),
+        },
+    }
+}
