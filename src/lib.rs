@@ -33,6 +33,8 @@
 
 pub mod audit;
 pub mod claims;
+#[doc(hidden)]
+pub mod cli;
 pub mod condition;
 pub mod encoder;
 mod error;
@@ -43,11 +45,13 @@ pub mod loss;
 pub mod number;
 pub mod optimizer;
 pub mod reference;
+pub mod report;
 pub mod rounding;
 pub mod sampler;
 pub mod scenario;
 pub mod statistics;
 pub mod trainer;
+pub mod training;
 pub mod trajectory;
 pub mod verdict;
 

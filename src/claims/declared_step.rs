@@ -210,3 +210,5 @@ pub(crate) fn lost_duplicates(tally: &Tally) -> Option<crate::verdict::Place> {
     let (step, row) = first.several_at.filter(|_| only_several)?;
     Some(crate::verdict::Place { step, row })
 }
+
+theorem!(declared_step, DeclaredStep, "holds, 120 judged; norms 1.668013155 1.186564277 1.354420513");

@@ -158,3 +158,9 @@ impl Claim for FrequencyNormCoupling {
         ]
     }
 }
+
+theorem!(
+    frequency_norm_coupling,
+    FrequencyNormCoupling,
+    "holds, 45 judged; norms 1.668013155 1.186564277 1.354420513"
+);

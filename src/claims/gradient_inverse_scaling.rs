@@ -149,3 +149,9 @@ impl Claim for GradientInverseScaling {
         ]
     }
 }
+
+theorem!(
+    gradient_inverse_scaling,
+    GradientInverseScaling,
+    "holds, 24 judged; norms 1.668013155 1.186564277 1.354420513"
+);

@@ -75,3 +75,9 @@ impl Claim for GradientOrthogonality {
         ]
     }
 }
+
+theorem!(
+    gradient_orthogonality,
+    GradientOrthogonality,
+    "holds, 66 judged; norms 1.668013155 1.186564277 1.354420513"
+);

@@ -171,3 +171,9 @@ impl Claim for HeavyBallIdentity {
         controls
     }
 }
+
+theorem!(
+    heavy_ball_identity,
+    HeavyBallIdentity,
+    "holds, 66 judged; norms 1.668013155 1.186564277 1.354420513"
+);

@@ -4,6 +4,26 @@
 //! (for step and run claims) the observation of a recorded run. The opening comment of its file is its documentation,
 //! and what `perpend explain` prints.
 
+/// The `#[test]` of a claim, in the claim's own file: the whole check in small, and a snapshot of what the claim observes on
+/// the reference trajectory. `cargo test heavy_ball` runs one theorem.
+macro_rules! theorem {
+    ($name:ident, $claim:ident, $snapshot:literal) => {
+        #[cfg(test)]
+        mod tests {
+            #[test]
+            fn $name() {
+                let claim: &dyn crate::claims::Claim = &super::$claim;
+                let options = crate::claims::check::Options { cases: 500, ..Default::default() };
+                let report = crate::claims::check::check(claim, &crate::reference::Reference, &options, &|_| {}).unwrap();
+                let text = crate::report::terminal::failure_text(&report, "reference");
+                assert_eq!(report.status, crate::claims::check::Status::Passed, "{text}");
+                assert_eq!(report.cases, 500);
+                insta::assert_snapshot!(crate::claims::specimen::reference_observation(claim), @$snapshot);
+            }
+        }
+    };
+}
+
 pub mod check;
 pub(crate) mod declared_step;
 mod frequency_norm_coupling;
@@ -127,7 +147,7 @@ pub trait Claim: Sync {
     fn controls(&self) -> Vec<Specimen>;
 }
 
-impl dyn Claim {
+impl dyn Claim + '_ {
     /// The opening comment of its file.
     pub fn documentation(&self) -> String {
         let lines = self.text().lines().take_while(|line| line.starts_with("//!"));
@@ -219,4 +239,48 @@ fn encoding(materialised: &Materialised, side: Side, parameters: &Tower<'_>) -> 
         Ok(())
     })?;
     Ok(Some(Encoding { operations: tower.encoder.constants(0) + 1, magnitudes }))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn every_file_in_the_folder_is_a_claim_in_the_list() {
+        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src/claims");
+        let machinery = ["mod", "check", "proofs", "specimen"];
+        let files: BTreeSet<String> = std::fs::read_dir(folder)
+            .unwrap()
+            .map(|entry| entry.unwrap().path())
+            .filter(|path| path.extension().is_some_and(|extension| extension == "rs"))
+            .map(|path| path.file_stem().unwrap().to_string_lossy().into_owned())
+            .filter(|name| !machinery.contains(&name.as_str()))
+            .collect();
+        let listed: BTreeSet<String> = ALL.iter().map(|claim| claim.id().replace('-', "_")).collect();
+        assert_eq!(files, listed);
+        assert_eq!(listed.len(), ALL.len(), "a claim is listed twice");
+    }
+
+    #[test]
+    fn every_claim_has_a_theorem_a_twin_for_each_condition_and_a_control() {
+        for claim in ALL {
+            let slug = claim.id().replace('-', "_");
+            assert!(claim.text().contains(&format!("theorem!({slug},")), "{} has no test of its own name", claim.id());
+            assert!(claim.documentation().contains("*Hypotheses*"), "{} is not documented", claim.id());
+            assert!(!claim.controls().is_empty(), "{} has no control", claim.id());
+            let twins = claim.twins();
+            assert!(!twins.is_empty(), "{} has no twin", claim.id());
+            for condition in claim.conditions() {
+                let dropped: Vec<_> = twins.iter().filter_map(|twin| twin.drops).collect();
+                // Decay and coordinate scaling always end a scalar step; momentum is a cause of its own.
+                let ways = match condition {
+                    Condition::ScalarStep => vec![Condition::NoDecay, Condition::NoCoordinateScaling],
+                    other => vec![*other],
+                };
+                assert!(ways.iter().all(|way| dropped.contains(way)), "{}: no twin drops {condition}", claim.id());
+            }
+        }
+    }
 }

@@ -79,3 +79,5 @@ impl Claim for NormGrowth {
         controls
     }
 }
+
+theorem!(norm_growth, NormGrowth, "holds, 66 judged; norms 1.668013155 1.186564277 1.354420513");

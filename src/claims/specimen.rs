@@ -223,3 +223,22 @@ pub fn deep_user_tower(seed: u64) -> Scenario {
     scenario.user.optimizer = Optimizer::Adam(Adam::with_rate(0.05));
     scenario
 }
+
+/// What a claim observes on the reference trajectory of [`plain`], in digits that do not depend on the machine.
+#[cfg(test)]
+pub(crate) fn reference_observation(claim: &dyn super::Claim) -> String {
+    use crate::geometry::norm_f64;
+
+    let materialised = plain(1).materialise().unwrap();
+    let observation = claim.examine(&materialised, &crate::reference::Reference).unwrap();
+    let trajectory = crate::reference::Reference.train(&materialised).unwrap();
+    let tower = trajectory.towers()[0];
+    let mut q = vec![0.0; tower.dim()];
+    let norms: Vec<String> = (0..3)
+        .map(|row| {
+            assert!(tower.embedding(tower.steps(), row, &mut q));
+            format!("{:.9}", norm_f64(&q))
+        })
+        .collect();
+    format!("{}, {} judged; norms {}", observation.observed, observation.judged, norms.join(" "))
+}

@@ -120,3 +120,9 @@ impl Claim for UpdateOrthogonality {
         controls
     }
 }
+
+theorem!(
+    update_orthogonality,
+    UpdateOrthogonality,
+    "holds, 66 judged; norms 1.668013155 1.186564277 1.354420513"
+);

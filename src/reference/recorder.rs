@@ -1,1 +1,273 @@
 //! Streams chosen rows of a long run to a trajectory file.
+//!
+//! [`Reference`](super::Reference) keeps every row of every step in memory. A [`Recorder`] follows a [`Session`] instead and
+//! writes what happened to a few watched rows, in the sparse form: for every watched row that was looked up or that moved,
+//! the embedding before and after the step and the gradient between them. A row without a record in a step stayed where it
+//! was and had no gradient, so with every step recorded the histories of the watched rows are complete, and the claims
+//! about whole runs can be judged. With every k-th step alone the claims about single steps can.
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use super::{Session, StepOutcome, settings, to_f64};
+use crate::error::{Error, Result};
+use crate::number::Real;
+use crate::optimizer::Schedule;
+use crate::rounding::Precision;
+use crate::sampler::{Batch, Negatives};
+use crate::scenario::Scenario;
+use crate::trajectory::{Element, Side, Writer};
+
+/// Which rows to record, and in which steps.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Watch {
+    /// The item rows. Their order does not matter; a tower without watched rows is left out of the file.
+    pub items: Vec<usize>,
+    /// The user rows.
+    pub users: Vec<usize>,
+    /// Steps 0, k, 2k, … are recorded; 1 = all of them, which makes the histories complete.
+    pub every: u64,
+}
+
+impl Watch {
+    /// Every row of a scenario in every step.
+    pub fn all(scenario: &Scenario) -> Self {
+        Watch { items: (0..scenario.item.rows).collect(), users: (0..scenario.user.rows).collect(), every: 1 }
+    }
+}
+
+/// Streams watched rows to a trajectory file, with memory in proportion to the watched rows, whatever the length of the run.
+///
+/// The arrays: `loss`, and `step` where not every step is recorded; for each tower with watched rows `ids` (all slots, −1
+/// where a batch is short), `lr`, `row_ids`, `row_step`, `row_id`, `row_q`, `row_q_next` and `row_grad`. Embeddings and
+/// gradients have the scenario's precision. Nothing appears under the path before [`Recorder::finish`], and dropped without
+/// it nothing is left behind.
+///
+/// ```
+/// use perpend::reference::{Session, recorder::{Recorder, Watch}};
+/// use perpend::{scenario::Scenario, trajectory::Trajectory};
+///
+/// let tower = |rows: usize| {
+///     format!("rows = {rows}\nencoder = {{ kind = \"table\" }}\noptimizer = {{ kind = \"sgd\", lr = 0.1 }}\n\
+///         initial = {{ kind = \"normal\", std = 0.5 }}\n")
+/// };
+/// let scenario = Scenario::from_toml(&format!(
+///     "dim = 4\nsteps = 3\nloss = {{ kind = \"info-nce\", similarity = \"cosine\", temperature = 0.2 }}\n\
+///      sampler = {{ batch = 4, exponent = 1.0, negatives = {{ kind = \"in-batch\" }} }}\n[item]\n{}[user]\n{}",
+///     tower(5), tower(3),
+/// ))?;
+/// let values = scenario.materialise()?;
+/// let folder = tempfile::tempdir().unwrap();
+/// let path = folder.path().join("run.safetensors");
+/// let mut session = Session::<f64>::new(&values);
+/// let mut recorder = Recorder::create(&path, false, &scenario, &Watch { items: vec![0, 2], users: vec![1], every: 1 })?;
+/// for batch in &values.batches {
+///     recorder.step(&mut session, batch)?;
+/// }
+/// recorder.finish()?;
+/// let trajectory = Trajectory::open(&path)?;
+/// assert_eq!(trajectory.towers()[0].rows(), 2);
+/// # Ok::<(), perpend::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct Recorder {
+    writer: Writer,
+    element: Element,
+    dim: usize,
+    every: u64,
+    /// Steps recorded so far: the index of the next.
+    recorded: i64,
+    towers: Vec<Watched>,
+}
+
+/// The watched rows of one tower.
+#[derive(Debug)]
+struct Watched {
+    side: Side,
+    schedule: Schedule,
+    /// B: lookups in a full batch.
+    slots: usize,
+    /// Ascending.
+    rows: Vec<usize>,
+    /// The embeddings before the step: `[rows, d]`.
+    before: Vec<f64>,
+    /// The gradient of each watched row that the step looks up, by its place among `rows`: `[d]`.
+    gradients: HashMap<usize, Vec<f64>>,
+}
+
+impl Watched {
+    fn name(&self, array: &str) -> String {
+        format!("{}/{array}", self.side)
+    }
+}
+
+/// Lookups in a full batch of each tower: items, users.
+fn slots(scenario: &Scenario) -> (usize, usize) {
+    match &scenario.batches {
+        Some(batches) => {
+            let longest = |of: &dyn Fn(&Batch) -> usize| batches.iter().map(of).max().unwrap_or(0);
+            (longest(&|batch| batch.item_slots().len()), longest(&|batch| batch.users.len()))
+        }
+        None => {
+            let pairs = scenario.sampler.batch;
+            match &scenario.sampler.negatives {
+                Negatives::InBatch(_) => (pairs, pairs),
+                Negatives::Uniform(uniform) => (pairs * (1 + uniform.count), pairs),
+            }
+        }
+    }
+}
+
+impl Recorder {
+    /// Starts a file that describes a run of this scenario in its header.
+    ///
+    /// # Errors
+    /// A usage error for a row that does not exist, an interval of 0 or nothing to watch; where the file exists and `force`
+    /// is not set; where its folder does not exist or cannot be written to.
+    pub fn create(path: &Path, force: bool, scenario: &Scenario, watch: &Watch) -> Result<Self> {
+        if watch.every == 0 {
+            return Err(Error::usage("record every", "at least 1 step", 0));
+        }
+        let (item_slots, user_slots) = slots(scenario);
+        let mut towers = Vec::new();
+        for (side, rows, slots) in [(Side::Item, &watch.items, item_slots), (Side::User, &watch.users, user_slots)] {
+            let mut rows = rows.clone();
+            rows.sort_unstable();
+            rows.dedup();
+            let tower = scenario.tower(side);
+            if let Some(row) = rows.iter().find(|&&row| row >= tower.rows) {
+                return Err(Error::usage(format!("watched {side} rows"), format!("rows below {}", tower.rows), row));
+            }
+            if !rows.is_empty() {
+                towers.push(Watched {
+                    side,
+                    schedule: tower.optimizer.schedule().clone(),
+                    slots,
+                    before: Vec::with_capacity(rows.len() * scenario.dim),
+                    rows,
+                    gradients: HashMap::new(),
+                });
+            }
+        }
+        if towers.is_empty() {
+            return Err(Error::usage("watched rows", "at least one", "none"));
+        }
+        let mut recorder = Recorder {
+            writer: Writer::create(path, force, settings(scenario))?,
+            element: match scenario.precision {
+                Precision::F32 => Element::F32,
+                _ => Element::F64,
+            },
+            dim: scenario.dim,
+            every: watch.every,
+            recorded: 0,
+            towers,
+        };
+        recorder.declare_arrays()?;
+        Ok(recorder)
+    }
+
+    /// Every array of the sparse form exists even where no watched row is ever touched.
+    fn declare_arrays(&mut self) -> Result<()> {
+        let Recorder { writer, element, dim, towers, .. } = self;
+        for tower in towers {
+            let rows: Vec<i64> = tower.rows.iter().map(|&row| row as i64).collect();
+            writer.append_integers(&tower.name("row_ids"), Element::I64, &[], &rows)?;
+            for name in ["row_step", "row_id"] {
+                writer.append_integers(&tower.name(name), Element::I32, &[], &[])?;
+            }
+            for name in ["row_q", "row_q_next", "row_grad"] {
+                writer.append(&tower.name(name), *element, &[*dim], &[])?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes one training step and records it, if it is one of those to record.
+    ///
+    /// # Errors
+    /// Where the batch is longer than the scenario's batches, or the disk is full.
+    pub fn step<F: Real>(&mut self, session: &mut Session<F>, batch: &Batch) -> Result<StepOutcome<F>> {
+        let outcome = session.evaluate(batch);
+        let recorded = self.before(session, &outcome)?;
+        session.apply(&outcome);
+        if recorded {
+            self.after(session)?;
+        }
+        Ok(outcome)
+    }
+
+    /// Notes what is known before the parameters move; tells whether the step is to be recorded.
+    pub(crate) fn before<F: Real>(&mut self, session: &Session<F>, outcome: &StepOutcome<F>) -> Result<bool> {
+        let time = session.time();
+        if !time.is_multiple_of(self.every) {
+            return Ok(false);
+        }
+        if self.every > 1 {
+            self.writer.append_integers("step", Element::I64, &[], &[time as i64])?;
+        }
+        self.writer.append("loss", self.element, &[], &[outcome.loss.to_f64()])?;
+        for tower in &mut self.towers {
+            let own = outcome.tower(tower.side);
+            if own.slots.len() > tower.slots {
+                let place = format!("step {time}: {} batch", tower.side);
+                return Err(Error::input(place, format!("at most {} lookups", tower.slots), own.slots.len()));
+            }
+            let padding = std::iter::repeat_n(-1, tower.slots - own.slots.len());
+            let ids: Vec<i64> = own.slots.iter().map(|&row| row as i64).chain(padding).collect();
+            self.writer.append_integers(&tower.name("ids"), Element::I32, &[tower.slots], &ids)?;
+            self.writer.append(&tower.name("lr"), Element::F64, &[], &[tower.schedule.at(time)])?;
+            tower.before.clear();
+            for &row in &tower.rows {
+                tower.before.extend(to_f64(&session.embedding(tower.side, row)));
+            }
+            tower.gradients.clear();
+            for (row, gradient) in &own.rows {
+                if let Ok(place) = tower.rows.binary_search(row) {
+                    tower.gradients.insert(place, to_f64(gradient).collect());
+                }
+            }
+        }
+        Ok(true)
+    }
+
+    /// Records the watched rows that the step looked up or moved.
+    pub(crate) fn after<F: Real>(&mut self, session: &Session<F>) -> Result<()> {
+        let Recorder { writer, element, dim, recorded, towers, .. } = self;
+        let zero = vec![0.0; *dim];
+        for tower in towers {
+            let (mut ids, mut q, mut next, mut grad) = (vec![], vec![], vec![], vec![]);
+            for (place, (&row, before)) in tower.rows.iter().zip(tower.before.chunks_exact(*dim)).enumerate() {
+                let after: Vec<f64> = to_f64(&session.embedding(tower.side, row)).collect();
+                let gradient = tower.gradients.get(&place);
+                // Momentum, decay and shared parameters move rows that nobody looked up.
+                if gradient.is_none() && after == before {
+                    continue;
+                }
+                ids.push(row as i64);
+                q.extend_from_slice(before);
+                next.extend(after);
+                grad.extend_from_slice(gradient.unwrap_or(&zero));
+            }
+            let steps = vec![*recorded; ids.len()];
+            writer.append_integers(&tower.name("row_step"), Element::I32, &[], &steps)?;
+            writer.append_integers(&tower.name("row_id"), Element::I32, &[], &ids)?;
+            for (name, values) in [("row_q", &q), ("row_q_next", &next), ("row_grad", &grad)] {
+                writer.append(&tower.name(name), *element, &[*dim], values)?;
+            }
+        }
+        *recorded += 1;
+        Ok(())
+    }
+
+    /// Puts the file together, checks it and gives it its name.
+    ///
+    /// # Errors
+    /// As [`Writer::finish`]: where no step was recorded, the disk is full, or the file has appeared meanwhile.
+    pub fn finish(self) -> Result<()> {
+        if self.recorded == 0 {
+            return Err(Error::usage("recording", "at least one step", "none"));
+        }
+        self.writer.finish()
+    }
+}

@@ -1,0 +1,127 @@
+//! `perpend check [CLAIM…]`
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::{colour, print, print_json, progress};
+use crate::claims::check::{self, Options};
+use crate::claims::{ALL, Claim, find};
+use crate::error::{Error, Result};
+use crate::reference::Reference;
+use crate::report::{Format, Suite, json, junit, terminal};
+use crate::scenario::Scenario;
+use crate::trainer::Trainer;
+use crate::verdict::{ExitCode, Observed};
+
+#[derive(clap::Args)]
+pub(super) struct Arguments {
+    /// Claims to check; all if none is named.
+    claims: Vec<String>,
+    /// Random scenarios a claim.
+    #[arg(long, default_value_t = 1000)]
+    cases: u64,
+    /// Seed of the random scenarios.
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
+    /// Draw no further scenarios of a claim after this many seconds.
+    #[arg(long, value_name = "SECONDS")]
+    time: Option<f64>,
+    /// Who trains the scenarios.
+    #[arg(long, default_value = "reference")]
+    trainer: String,
+    /// Judge this scenario (TOML or JSON) instead of random ones.
+    #[arg(long, value_name = "FILE")]
+    case: Option<PathBuf>,
+}
+
+pub(super) fn run(arguments: &Arguments, format: Format) -> Result<ExitCode> {
+    let claims: Vec<&dyn Claim> = if arguments.claims.is_empty() {
+        ALL.to_vec()
+    } else {
+        arguments.claims.iter().map(|id| find(id).map(|claim| claim as &dyn Claim)).collect::<Result<_>>()?
+    };
+    let trainer: &dyn Trainer = match arguments.trainer.as_str() {
+        "reference" => &Reference,
+        other => return Err(Error::usage("--trainer", "reference", other)),
+    };
+    if let Some(case) = &arguments.case {
+        return judge_case(&claims, case, trainer, format);
+    }
+    let time = match arguments.time {
+        None => None,
+        Some(seconds) => {
+            let valid = Duration::try_from_secs_f64(seconds);
+            Some(valid.map_err(|_| Error::usage("--time", "a number of seconds of at least 0", seconds))?)
+        }
+    };
+    let options = Options { cases: arguments.cases, seed: arguments.seed, time };
+    let bar = progress(options.cases * claims.len() as u64, "{msg:26} {bar:30} {pos}/{len} {eta}");
+    let suite = Suite::run(&claims, trainer, &options, &|id, cases| {
+        bar.set_message(id);
+        bar.inc(cases);
+    })?;
+    bar.finish_and_clear();
+    let replays = save_failures(&suite)?;
+    match format {
+        Format::Human => print(&format!("{}{replays}", terminal::suite(&suite, colour())))?,
+        Format::Json => print_json(&json::suite(&suite))?,
+        Format::Junit => print(&junit::suite(&suite)?)?,
+    }
+    Ok(suite.exit_code())
+}
+
+/// Writes the smallest failing scenarios and says how to replay them.
+fn save_failures(suite: &Suite) -> Result<String> {
+    let mut text = String::new();
+    for report in &suite.reports {
+        let Some(failure) = &report.failure else { continue };
+        let folder = Path::new("perpend-failures");
+        std::fs::create_dir_all(folder).map_err(|error| Error::io(folder, "create it", &error))?;
+        let path = folder.join(format!("{}-seed{}.json", report.id, suite.seed));
+        std::fs::write(&path, failure.scenario.to_json()).map_err(|error| Error::io(&path, "write it", &error))?;
+        text += &format!(
+            "  replay     perpend check {} --trainer {} --case {}\n",
+            report.id,
+            suite.trainer,
+            path.display()
+        );
+    }
+    Ok(text)
+}
+
+/// Judges one scenario by each claim.
+fn judge_case(claims: &[&dyn Claim], path: &Path, trainer: &dyn Trainer, format: Format) -> Result<ExitCode> {
+    let scenario = Scenario::open(path)?;
+    let mut text = String::new();
+    let mut entries = Vec::new();
+    let (mut broke, mut held) = (false, false);
+    for claim in claims {
+        let observation = check::check_case(*claim, &scenario, trainer)?;
+        broke |= observation.observed == Observed::Breaks;
+        held |= observation.observed == Observed::Holds;
+        let word = match observation.observed {
+            Observed::Breaks => "FAIL",
+            Observed::Holds => "pass",
+            Observed::Inconclusive => "none",
+        };
+        text += &format!("{word} {}        trainer {}        case {}\n", claim.id(), trainer.name(), path.display());
+        text += &terminal::block(claim.id(), Some(&observation), &observation.note, &scenario);
+        entries.push(serde_json::json!({
+            "id": claim.id(), "observation": observation.observed, "residual": observation.residual,
+            "allowed": observation.allowed, "where": observation.place, "judged": observation.judged,
+        }));
+    }
+    let code = match (broke, held) {
+        (true, _) => ExitCode::Violated,
+        (false, true) => ExitCode::Success,
+        (false, false) => ExitCode::Undecided,
+    };
+    match format {
+        Format::Human => print(&text)?,
+        Format::Json => {
+            print_json(&serde_json::json!({ "schema": json::SCHEMA, "claims": entries, "exit_code": code as u8 }))?
+        }
+        Format::Junit => return Err(Error::usage("--format", "human or json for a single case", "junit")),
+    }
+    Ok(code)
+}

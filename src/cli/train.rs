@@ -1,0 +1,256 @@
+//! `perpend train`
+
+use std::path::{Path, PathBuf};
+
+use super::{colour, print, print_json, progress};
+use crate::audit;
+use crate::error::{Error, Result};
+use crate::interactions::{self, Dataset, Format as DataFormat, GenerateOptions, LoadOptions, Split};
+use crate::optimizer::decay::Form;
+use crate::report::{Format, json, terminal};
+use crate::rounding::Precision;
+use crate::scenario::Scenario;
+use crate::training::{self, Length, OptimizerName, Output, RecordOptions, TrainOptions, Training};
+use crate::trajectory::{Rows, Trajectory};
+use crate::verdict::ExitCode;
+
+#[derive(clap::Args)]
+pub(super) struct Arguments {
+    /// A file or folder of interactions, or `builtin` for generated ones.
+    #[arg(long, default_value = "builtin")]
+    data: PathBuf,
+    /// A test file; without one a folder's own test part, or a split made here.
+    #[arg(long, value_name = "FILE")]
+    test: Option<PathBuf>,
+    /// How a split is made here: time, user or random.
+    #[arg(long)]
+    split: Option<Split>,
+    /// Share of the interactions that a split gives to the test part.
+    #[arg(long, default_value_t = 0.2)]
+    test_fraction: f64,
+    /// Format of the data, if it is not to be detected: u.data, dat, inter, csv, tsv or user-lists.
+    #[arg(long)]
+    data_format: Option<DataFormat>,
+    /// Keep only interactions of at least this rating.
+    #[arg(long)]
+    min_rating: Option<f32>,
+    /// What is trained: cosine or dot.
+    #[arg(long, default_value = "cosine", conflicts_with = "scenario")]
+    method: String,
+    /// A scenario file that says what is trained (its towers must have as many rows as the data).
+    #[arg(long, value_name = "FILE")]
+    scenario: Option<PathBuf>,
+    /// Folder for trajectory, model, scenario and metrics.
+    #[arg(long, value_name = "DIR")]
+    out: PathBuf,
+    /// Replace what is in the folder.
+    #[arg(long)]
+    force: bool,
+    /// sgd, momentum, nesterov, adam, adagrad or rowwise-adagrad.
+    #[arg(long, default_value = "sgd", conflicts_with = "scenario")]
+    optimizer: OptimizerName,
+    /// Passes through the train pairs.
+    #[arg(long, conflicts_with = "steps")]
+    epochs: Option<usize>,
+    /// Steps, in place of epochs.
+    #[arg(long)]
+    steps: Option<usize>,
+    /// Embedding dimension.
+    #[arg(long)]
+    dim: Option<usize>,
+    /// Pairs in a batch.
+    #[arg(long)]
+    batch: Option<usize>,
+    /// Learning rate.
+    #[arg(long)]
+    lr: Option<f64>,
+    /// Temperature of the softmax.
+    #[arg(long)]
+    temperature: Option<f64>,
+    /// Momentum of momentum and nesterov.
+    #[arg(long)]
+    momentum: Option<f64>,
+    /// Weight decay.
+    #[arg(long)]
+    weight_decay: Option<f64>,
+    /// Decouple the weight decay from the gradient.
+    #[arg(long)]
+    decoupled: bool,
+    /// Visit only rows that were looked up (momentum, decay and Adam).
+    #[arg(long)]
+    lazy: bool,
+    /// Standard deviation of the initial coordinates.
+    #[arg(long)]
+    std: Option<f64>,
+    /// float32 or float64.
+    #[arg(long)]
+    precision: Option<String>,
+    /// Items drawn uniformly as negatives of each pair, in place of the other positives of the batch.
+    #[arg(long, value_name = "M")]
+    negatives: Option<usize>,
+    /// Seed of everything that is drawn.
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
+    /// Rows of each tower to record, spread over popularity.
+    #[arg(long, value_name = "N")]
+    record_rows: Option<usize>,
+    /// Record every k-th step only; laws about whole histories are then undecided.
+    #[arg(long, value_name = "K", default_value_t = 1)]
+    record_every: u64,
+}
+
+impl Arguments {
+    fn options(&self) -> Result<TrainOptions> {
+        let mut options = TrainOptions::preset(&self.method)?;
+        let set = |place: &mut usize, value: Option<usize>| *place = value.unwrap_or(*place);
+        set(&mut options.dim, self.dim);
+        set(&mut options.batch, self.batch);
+        options.length = match (self.epochs, self.steps) {
+            (Some(epochs), _) => Length::Epochs(epochs),
+            (None, Some(steps)) => Length::Steps(steps),
+            (None, None) => options.length,
+        };
+        options.optimizer = self.optimizer;
+        options.lr = self.lr;
+        options.temperature = self.temperature;
+        options.momentum = self.momentum.unwrap_or(options.momentum);
+        options.weight_decay = self.weight_decay.unwrap_or(options.weight_decay);
+        if self.decoupled {
+            options.decay_form = Form::Decoupled;
+        }
+        if self.lazy {
+            options.rows = Rows::Lazy;
+        }
+        options.std = self.std;
+        if let Some(name) = &self.precision {
+            options.precision = match Precision::parse(name) {
+                Some(precision @ (Precision::F32 | Precision::F64)) => precision,
+                _ => return Err(Error::usage("--precision", "float32 or float64", name)),
+            };
+        }
+        options.negatives = self.negatives;
+        options.seed = self.seed;
+        options.record = RecordOptions { rows: self.record_rows, every: self.record_every };
+        Ok(options)
+    }
+
+    fn dataset(&self) -> Result<Dataset> {
+        if self.data.as_os_str() == "builtin" {
+            return interactions::generate(&GenerateOptions { seed: self.seed, ..GenerateOptions::default() });
+        }
+        interactions::load(
+            &self.data,
+            &LoadOptions {
+                format: self.data_format,
+                test: self.test.clone(),
+                split: self.split,
+                test_fraction: self.test_fraction,
+                min_rating: self.min_rating,
+                seed: self.seed,
+            },
+        )
+    }
+}
+
+pub(super) fn run(arguments: &Arguments, format: Format) -> Result<ExitCode> {
+    if format == Format::Junit {
+        return Err(Error::usage("--format", "human or json for training", "junit"));
+    }
+    let options = arguments.options()?;
+    let dataset = arguments.dataset()?;
+    let scenario = match &arguments.scenario {
+        Some(path) => Scenario::open(path)?,
+        None => options.scenario(&dataset)?,
+    };
+    let output = Output { folder: arguments.out.clone(), force: arguments.force };
+    let training = train(&dataset, &scenario, &options, Some(&output))?;
+    let recording = arguments.out.join("trajectory.safetensors");
+    let audit = audit::audit(&Trajectory::open(&recording)?)?;
+    match format {
+        Format::Json => print_json(&serde_json::json!({
+            "schema": json::SCHEMA,
+            "training": training,
+            "audit": json::audit_body(&audit),
+        }))?,
+        _ => {
+            let follow = format!(
+                "\nWritten to {}. perpend audit {} judges it again.",
+                arguments.out.display(),
+                recording.display()
+            );
+            print(&format!("{}\n{}{follow}", summary(&training), terminal::audit_text(&audit, colour())))?;
+        }
+    }
+    Ok(audit.exit_code())
+}
+
+/// Trains with a progress bar.
+pub(super) fn train(
+    dataset: &Dataset,
+    scenario: &Scenario,
+    options: &TrainOptions,
+    output: Option<&Output>,
+) -> Result<Training> {
+    let bar = progress(0, "training {bar:30} {pos}/{len} steps, {msg} {per_sec} {eta} left");
+    let training = training::train_scenario(dataset, scenario, options, output, &mut |progress| {
+        bar.set_length(progress.steps as u64);
+        bar.set_position(progress.step as u64);
+        bar.set_message(format!("epoch {}, loss {:.4},", progress.epoch + 1, progress.loss));
+    })?;
+    bar.finish_and_clear();
+    Ok(training)
+}
+
+/// The folder for results that nobody asked to keep.
+pub(super) fn scratch() -> Result<tempfile::TempDir> {
+    tempfile::tempdir().map_err(|error| Error::io(Path::new("temporary folder"), "create it", &error))
+}
+
+fn share(value: Option<f64>) -> String {
+    value.map_or("–".into(), |value| format!("{value:.4}"))
+}
+
+/// Training in plain numbers.
+pub(super) fn summary(training: &Training) -> String {
+    let (data, item, evaluation) = (&training.data, &training.item, &training.evaluation);
+    let losses: Vec<String> = [training.epochs.first(), training.epochs.last()]
+        .into_iter()
+        .flatten()
+        .map(|epoch| format!("{:.4}", epoch.loss))
+        .collect();
+    let mut text = format!(
+        "{} users, {} items, {} train and {} test interactions; {} users and {} items without a test interaction\n\
+         {} steps in {:.1} s, loss {}\n\
+         item norms: median {:.3} → {:.3}, most popular tenth over less popular half {:.3}; median displacement number {:.2}\n\
+         Spearman(popularity, ‖q‖) = {}; Spearman(Σs², ‖q‖) = {}\n",
+        data.users,
+        data.items,
+        data.train,
+        data.test,
+        data.users_without_test,
+        data.items_without_test,
+        training.steps,
+        training.seconds,
+        losses.join(" → "),
+        item.start.median,
+        item.end.median,
+        item.head_over_tail,
+        item.median_displacement,
+        terminal::interval(item.popularity),
+        terminal::interval(item.energy),
+    );
+    for (name, serving) in [("cosine", &evaluation.cosine), ("dot", &evaluation.dot)] {
+        text += &format!(
+            "served by {name:6}: recall@{k} {}, NDCG@{k} {}, mean popularity of what is recommended {}\n",
+            share(serving.recall),
+            share(serving.ndcg),
+            serving.average_popularity.map_or("–".into(), |value| format!("{value:.1}")),
+            k = evaluation.cutoff,
+        );
+    }
+    text += &format!(
+        "({} of {} users looked at, {} of them without a test item and left out of the means)\n",
+        evaluation.sampled, evaluation.users, evaluation.without_test
+    );
+    text
+}

@@ -1,0 +1,306 @@
+//! Text for people. A status word comes before any colour; colours only where they are wanted.
+
+use std::fmt::Write;
+
+use comfy_table::presets::NOTHING;
+use comfy_table::{ContentArrangement, Table};
+
+use super::{Run, Suite};
+use crate::audit::{Audit, Coupling};
+use crate::claims::check::{self, Status};
+use crate::claims::{Claim, find, proofs};
+use crate::statistics::Interval;
+use crate::verdict::{Hypotheses, Observation, Verdict};
+
+/// Whether to colour.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Colour {
+    /// Escape sequences around status words.
+    On,
+    /// Plain text.
+    Off,
+}
+
+impl Colour {
+    /// On for a terminal, unless NO_COLOR is set.
+    pub fn detect(terminal: bool) -> Self {
+        let refused = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+        if terminal && !refused { Colour::On } else { Colour::Off }
+    }
+
+    fn paint(self, code: u8, text: &str) -> String {
+        match self {
+            Colour::On => format!("\u{1b}[{code}m{text}\u{1b}[0m"),
+            Colour::Off => text.to_string(),
+        }
+    }
+
+    fn verdict(self, verdict: Verdict) -> String {
+        let code = match verdict {
+            Verdict::Confirmed => 32,
+            Verdict::Violated => 31,
+            Verdict::Outside => 36,
+            Verdict::Undecided => 33,
+        };
+        self.paint(code, &verdict.to_string())
+    }
+}
+
+/// Columns without lines, folded to the width of the terminal where there is one.
+fn table(header: &[&str]) -> Table {
+    let mut table = Table::new();
+    table
+        .load_style(NOTHING)
+        .set_content_arrangement(ContentArrangement::Disabled)
+        .set_header(header.to_vec());
+    table
+}
+
+fn indented(text: &str) -> String {
+    text.lines().map(|line| format!("  {}\n", line.trim_end())).collect()
+}
+
+fn number(value: Option<f64>) -> String {
+    value.map_or("–".into(), |value| format!("{value:.1e}"))
+}
+
+/// Every claim, a line each.
+pub fn claims(claims: &[&dyn Claim]) -> String {
+    let mut table = table(&["claim", "kind", "statement", "conditions", "proof", "twins", "controls"]);
+    for claim in claims {
+        let conditions: Vec<String> = claim.conditions().iter().map(ToString::to_string).collect();
+        table.add_row(vec![
+            claim.id().to_string(),
+            claim.kind().to_string(),
+            claim.statement().to_string(),
+            if conditions.is_empty() {
+                "–".into()
+            } else {
+                conditions.join(" ")
+            },
+            proofs::standing(claim.id()),
+            claim.twins().len().to_string(),
+            claim.controls().len().to_string(),
+        ]);
+    }
+    format!("{}\nperpend explain CLAIM tells more of one.\n", indented(&table.to_string()))
+}
+
+/// A suite of checks.
+pub fn suite(suite: &Suite, colour: Colour) -> String {
+    let mut text = String::new();
+    let mut rows = table(&["", "claim", "cases", "twins", "controls", "worst/allowed", "seconds"]);
+    let share = |reports: &[check::SpecimenReport]| {
+        format!("{}/{}", reports.iter().filter(|report| report.as_expected).count(), reports.len())
+    };
+    for report in &suite.reports {
+        let (word, code) = match report.status {
+            Status::Passed => ("pass", 32),
+            Status::Failed => ("FAIL", 31),
+            Status::Skipped => ("skip", 33),
+        };
+        rows.add_row(vec![
+            colour.paint(code, word),
+            report.id.to_string(),
+            report.cases.to_string(),
+            share(&report.twins),
+            share(&report.controls),
+            format!("{:.3}", report.worst),
+            format!("{:.1}", report.seconds),
+        ]);
+    }
+    let _ = writeln!(text, "{}", indented(&rows.to_string()));
+    let total = |of: fn(&check::Report) -> u64| suite.reports.iter().map(of).sum::<u64>();
+    let _ = writeln!(
+        text,
+        "  {} cases judged, {} twins broke, {} controls held; {} scenarios could show nothing, {} were turned down, {} unsupported.",
+        total(|report| report.cases),
+        total(|report| report.twins.iter().filter(|twin| twin.as_expected).count() as u64),
+        total(|report| report.controls.iter().filter(|control| control.as_expected).count() as u64),
+        total(|report| report.inconclusive),
+        total(|report| report.rejected),
+        total(|report| report.unsupported),
+    );
+    for report in suite.reports.iter().filter(|report| report.status == Status::Failed) {
+        let _ = write!(text, "\n{}", failure_text(report, &suite.trainer));
+    }
+    text
+}
+
+/// What went wrong with a claim, in the order in which one would look: claim, numbers, reason, place, smallest case.
+pub fn failure_text(report: &check::Report, trainer: &str) -> String {
+    let mut text = format!("FAIL {}        trainer {trainer}\n", report.id);
+    if let Some(failure) = &report.failure {
+        text += &block(report.id, failure.observation.as_ref(), &failure.reason, &failure.scenario);
+    }
+    for twin in report.twins.iter().filter(|twin| !twin.as_expected) {
+        let _ = writeln!(
+            text,
+            "  twin       {:?} must break by {} times its allowance, and reaches {:.3} ({} of {} seeds break)",
+            twin.name,
+            check::TWIN_MARGIN,
+            twin.margin,
+            twin.broke,
+            twin.seeds
+        );
+    }
+    for control in report.controls.iter().filter(|control| !control.as_expected) {
+        let _ = writeln!(
+            text,
+            "  control    {:?} must hold, and breaks in {} of {} seeds (worst {:.3} times the allowance)",
+            control.name, control.broke, control.seeds, control.margin
+        );
+    }
+    if report.failure.is_none() && report.cases == 0 {
+        text += "  reason     no scenario could be judged\n";
+    }
+    text
+}
+
+/// The block that describes one broken case.
+pub fn block(
+    id: &str,
+    observation: Option<&Observation>,
+    reason: &str,
+    scenario: &crate::scenario::Scenario,
+) -> String {
+    let mut text = String::new();
+    if let Ok(claim) = find(id) {
+        let conditions: Vec<String> = claim.conditions().iter().map(ToString::to_string).collect();
+        let when = if conditions.is_empty() {
+            String::new()
+        } else {
+            format!(" when {}", conditions.join(", "))
+        };
+        let _ = writeln!(text, "  claim      {}{when}", claim.statement());
+    }
+    if let Some(observation) = observation {
+        let _ = writeln!(
+            text,
+            "  observed   {}        allowed {} = {}",
+            number(observation.residual),
+            number(observation.allowed),
+            observation.derivation
+        );
+    }
+    if !reason.is_empty() {
+        let _ = writeln!(text, "  because    {reason}");
+    }
+    if let Some(observation) = observation {
+        let place = observation.place.map_or("–".into(), |place| place.to_string());
+        let _ = writeln!(
+            text,
+            "  where      {place}; smallest ‖g‖ = {}; {} judged",
+            number(observation.smallest_gradient),
+            observation.judged
+        );
+    }
+    let _ = writeln!(
+        text,
+        "  smallest   d = {}, {} items, {} users, {} steps, {}",
+        scenario.dim, scenario.item.rows, scenario.user.rows, scenario.steps, scenario.precision
+    );
+    text
+}
+
+/// Audited runs; what could not be read is an error and not part of the report.
+pub fn runs(runs: &[Run], colour: Colour) -> String {
+    let mut text = String::new();
+    for audit in runs.iter().filter_map(|run| run.result.as_ref().ok()) {
+        if !text.is_empty() {
+            text.push('\n');
+        }
+        text += &audit_text(audit, colour);
+    }
+    text
+}
+
+/// One audit: a sentence, then the table.
+pub fn audit_text(audit: &Audit, colour: Colour) -> String {
+    let mut text = format!("{}\n\n{}\n", audit.sentence, audit.file);
+    let mut rows = table(&["", "tower", "claim", "numbers", "residual", "allowed", "judged", ""]);
+    for judged in &audit.claims {
+        let observation = &judged.observation;
+        let why = match &judged.hypotheses {
+            Hypotheses::Met => observation.note.clone(),
+            Hypotheses::Unmet(conditions) => first("unmet", conditions),
+            Hypotheses::Unknown(conditions) => first("unknown", conditions),
+        };
+        rows.add_row(vec![
+            colour.verdict(judged.verdict),
+            judged.tower.map_or("–".into(), |side| side.to_string()),
+            judged.id.to_string(),
+            observation.observed.to_string(),
+            number(observation.residual),
+            number(observation.allowed),
+            observation.judged.to_string(),
+            why,
+        ]);
+    }
+    let _ = writeln!(text, "{}", indented(&rows.to_string()));
+    for contradiction in &audit.diagnosis.contradictions {
+        let _ = writeln!(text, "  {} {contradiction}", colour.paint(31, "contradiction"));
+    }
+    for finding in &audit.diagnosis.findings {
+        let tower = finding.tower.map_or(String::new(), |side| format!("{side} "));
+        let estimate = finding.estimate.map_or(String::new(), |estimate| format!(" {estimate:.6}"));
+        let interval = finding.interval.map_or(String::new(), |(low, high)| format!(" ± {:.1e}", (high - low) / 2.0));
+        let _ = writeln!(text, "  found      {tower}{}{estimate}{interval}: {}", finding.kind, finding.evidence);
+    }
+    for coupling in &audit.coupling {
+        let _ = writeln!(text, "  coupling   {}", coupling_text(coupling));
+    }
+    for note in &audit.notes {
+        let _ = writeln!(text, "  note       {note}");
+    }
+    text
+}
+
+fn first(status: &str, conditions: &[(crate::condition::Condition, String)]) -> String {
+    match conditions.first() {
+        None => format!("{status}: no rule is declared or determined"),
+        Some((condition, why)) => format!("{status} {condition}: {why}"),
+    }
+}
+
+/// An interval, in words.
+pub fn interval(interval: Option<Interval>) -> String {
+    interval.map_or("cannot be told".into(), |interval| {
+        format!("{:.3} (95 % {:.3} to {:.3})", interval.estimate, interval.low, interval.high)
+    })
+}
+
+fn coupling_text(coupling: &Coupling) -> String {
+    let tower = coupling.tower.map_or(String::new(), |side| format!("{side}: "));
+    format!(
+        "{tower}{} rows; Spearman(touches, ‖q‖) {}; Spearman(Σs², ‖q‖) {}; median growth {:.3}×",
+        coupling.rows,
+        interval(coupling.touches),
+        interval(coupling.spherical_energy),
+        coupling.median_growth
+    )
+}
+
+/// All that is known of a claim.
+pub fn explain(claim: &dyn Claim) -> String {
+    let mut text = format!("{}\n\n", claim.documentation());
+    let _ =
+        writeln!(text, "id          {}\nkind        {}\nstatement   {}", claim.id(), claim.kind(), claim.statement());
+    for condition in claim.conditions() {
+        let _ = writeln!(text, "condition   {condition}: {}", condition.describe());
+    }
+    let _ = writeln!(text, "allowed     {}", claim.derivation());
+    let _ = writeln!(text, "proof       {}", proofs::standing(claim.id()));
+    for proof in proofs::of(claim.id()) {
+        let file = proof.file().unwrap_or_else(|| "–".into());
+        let _ = writeln!(text, "            {} [{}] {file}", proof.theorem, proof.class);
+    }
+    for twin in claim.twins() {
+        let drops = twin.drops.map_or(String::new(), |condition| format!(" (drops {condition})"));
+        let _ = writeln!(text, "twin        {}{drops}", twin.name);
+    }
+    for control in claim.controls() {
+        let _ = writeln!(text, "control     {}", control.name);
+    }
+    text
+}
