@@ -202,9 +202,21 @@ pub fn fit(tower: &Tower<'_>, survey: &Survey, precision: Precision) -> Result<O
     Ok(fit_schedule(&samples, tower.steps(), precision))
 }
 
+/// All rows, so that every beginning of the list is spread over the table: steps of the golden ratio, the nearest stride that
+/// meets every row.
+fn spread(rows: usize) -> impl Iterator<Item = usize> {
+    let gcd = |mut a: usize, mut b: usize| {
+        while b > 0 {
+            (a, b) = (b, a % b);
+        }
+        a
+    };
+    let golden = (rows as f64 * 0.618_033_988_749_895) as usize;
+    let stride = (golden.max(1)..).find(|&stride| gcd(stride, rows) == 1).unwrap_or(1);
+    (0..rows).map(move |k| k * stride % rows)
+}
+
 fn sample(tower: &Tower<'_>, precision: Precision) -> Result<Vec<Sample>> {
-    let rows = (RECORDS / tower.steps().max(1)).clamp(1, tower.rows());
-    let stride = tower.rows().div_ceil(rows);
     let unit = precision.unit_roundoff();
     let zeros = || Visit {
         step: vec![0.0; tower.dim()],
@@ -213,7 +225,10 @@ fn sample(tower: &Tower<'_>, precision: Precision) -> Result<Vec<Sample>> {
         several: false,
     };
     let mut samples = Vec::new();
-    for row in (0..tower.rows()).step_by(stride) {
+    for row in spread(tower.rows()) {
+        if samples.len() >= RECORDS {
+            break;
+        }
         let (mut dense, mut lazy) = (zeros(), zeros());
         // In the sparse form a row that is not recorded in a step neither moved nor had a gradient.
         let mut expected = 0;

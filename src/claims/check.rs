@@ -24,7 +24,7 @@ pub const TWIN_MARGIN: f64 = 100.0;
 /// Seeds that a twin and a control are tried with.
 pub const SPECIMEN_SEEDS: u64 = 16;
 /// How long a failing case is shrunk.
-const SHRINKING: Duration = Duration::from_secs(20);
+const SHRINKING: Duration = Duration::from_secs(5);
 
 /// What to check, and how long.
 #[derive(Debug, Clone)]
@@ -310,7 +310,7 @@ fn specimens(
                         broke += u64::from(observation.observed == Observed::Breaks);
                         held += u64::from(observation.observed == Observed::Holds);
                     }
-                    Err(error) if error.is_unsupported() => {}
+                    Err(error) if error.is_unsupported() || error.is_not_finite() => {}
                     Err(error) => return Err(error),
                 }
             }

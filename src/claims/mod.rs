@@ -206,6 +206,16 @@ pub(crate) fn observe_run(id: &str, trajectory: &Trajectory, scenario: Option<&M
         .iter()
         .find(|tower| tower.side() != Some(Side::User))
         .ok_or_else(|| Error::input(trajectory.origin(), "an item tower", "only a user tower"))?;
+    if let Some(materialised) = scenario {
+        let scenario = &materialised.scenario;
+        let expected = (scenario.steps, scenario.item.rows, scenario.dim);
+        let found = (tower.steps(), tower.rows(), tower.dim());
+        if expected != found {
+            let shape =
+                |(steps, rows, dim): (usize, usize, usize)| format!("{steps} steps of {rows} rows of {dim} numbers");
+            return Err(Error::input("the trainer's trajectory", shape(expected), shape(found)));
+        }
+    }
     let mut context = Context::declared(trajectory, tower, &survey(tower)?);
     if let (Some(materialised), Some(parameters)) = (scenario, tower.parameters()) {
         context.encoding = encoding(materialised, Side::Item, &parameters)?;
@@ -223,6 +233,11 @@ fn encoding(materialised: &Materialised, side: Side, parameters: &Tower<'_>) -> 
     }
     let encoder = tower.encoder.build(materialised.scenario.dim, 0, values.constants.map(|x: &f64| x.abs()));
     let mut tables: Vec<Table<f64>> = values.tables.clone();
+    let width: usize = values.blocks.iter().map(|block| block.width).sum();
+    if (parameters.rows(), parameters.dim()) != (tower.rows, width) {
+        let found = format!("{} rows of {}", parameters.rows(), parameters.dim());
+        return Err(Error::input("the trainer's table", format!("{} rows of {width} numbers", tower.rows), found));
+    }
     let mut magnitudes = HashMap::new();
     parameters.for_each(0..parameters.rows(), &mut |record| {
         let mut magnitude = |joined: &[f64]| {

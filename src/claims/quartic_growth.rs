@@ -60,7 +60,9 @@ impl Follow for History {
         self.0.see(facts, context, !self.1);
         self.1 = true;
         context.sgd_rate(facts.record.step)?;
-        if !facts.moved() && facts.gradient_norm.is_none_or(|norm| norm == 0.0) {
+        // Without a recorded gradient nothing says by how much the row should have grown.
+        let gradient = facts.gradient_norm?;
+        if !facts.moved() && gradient == 0.0 {
             return None;
         }
         Some(Measured::new(excess(&self.0), slack(&self.0), self.0.displacement))
