@@ -23,7 +23,7 @@ use crate::optimizer::{Decay, Optimizer, heavy_ball::HeavyBall, nesterov::Nester
 use crate::rounding::Precision;
 use crate::trajectory::{Rows, Tower};
 
-/// Records that the fit looks at, spread over the rows.
+/// Records that the fit looks at, spread over the rows that ever had a gradient.
 const RECORDS: usize = 6000;
 /// Share of the records that a family must explain. The rest may be duplicates within one lookup, or clamped rows.
 const EXPLAINED: f64 = 0.95;
@@ -193,7 +193,7 @@ pub fn fit(tower: &Tower<'_>, survey: &Survey, precision: Precision) -> Result<O
     if !tower.has_gradient() || !tower.consecutive() || survey.gradients == 0 {
         return Ok(None);
     }
-    let samples = sample(tower, precision)?;
+    let samples = sample(tower, survey, precision)?;
     for family in Family::all() {
         if let Some(fit) = fit_family(family, &samples, precision) {
             return Ok(Some(fit));
@@ -202,7 +202,7 @@ pub fn fit(tower: &Tower<'_>, survey: &Survey, precision: Precision) -> Result<O
     Ok(fit_schedule(&samples, tower.steps(), precision))
 }
 
-/// All rows, so that every beginning of the list is spread over the table: steps of the golden ratio, the nearest stride that
+/// All places, so that every beginning of the list is spread over the table: steps of the golden ratio, the nearest stride that
 /// meets every row.
 fn spread(rows: usize) -> impl Iterator<Item = usize> {
     let gcd = |mut a: usize, mut b: usize| {
@@ -216,7 +216,7 @@ fn spread(rows: usize) -> impl Iterator<Item = usize> {
     (0..rows).map(move |k| k * stride % rows)
 }
 
-fn sample(tower: &Tower<'_>, precision: Precision) -> Result<Vec<Sample>> {
+fn sample(tower: &Tower<'_>, survey: &Survey, precision: Precision) -> Result<Vec<Sample>> {
     let unit = precision.unit_roundoff();
     let zeros = || Visit {
         step: vec![0.0; tower.dim()],
@@ -225,7 +225,8 @@ fn sample(tower: &Tower<'_>, precision: Precision) -> Result<Vec<Sample>> {
         several: false,
     };
     let mut samples = Vec::new();
-    for row in spread(tower.rows()) {
+    // Rows that never had a gradient show nothing of the rate; the others have steps enough without one.
+    for row in spread(survey.active.len()).map(|place| survey.active[place]) {
         if samples.len() >= RECORDS {
             break;
         }

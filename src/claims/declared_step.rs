@@ -48,6 +48,9 @@ struct Shadow<const BITS: i32> {
     rates: Rates,
     lost: bool,
     dampened: bool,
+    memory: bool,
+    /// The step that comes next, if every one is recorded.
+    expected: usize,
 }
 
 impl<const BITS: i32> Shadow<BITS> {
@@ -55,8 +58,11 @@ impl<const BITS: i32> Shadow<BITS> {
         let relative = replay.relative_error;
         let number = move |x: f64| Running::<BITS>::uncertain(x, relative * x.abs());
         let dampened = replay.optimizer.declare().dampening.is_some_and(|dampening| dampening != 0.0);
+        let memory = replay.optimizer.has_memory();
         Box::new(Shadow {
             dampened,
+            memory,
+            expected: 0,
             stepper: replay.optimizer.start(1, width, &number),
             rates: replay.rates.clone(),
             lost: false,
@@ -64,10 +70,30 @@ impl<const BITS: i32> Shadow<BITS> {
     }
 }
 
+impl<const BITS: i32> Shadow<BITS> {
+    /// The steps since the last record: in the sparse form a row that is not recorded had no gradient and did not move
+    /// visibly, but its buffers faded.
+    fn fade(&mut self, until: usize, q: &[f64]) {
+        if self.memory && self.expected > 0 && self.stepper.visits(false) {
+            let zeros = vec![Running::<BITS>::from_f64(0.0); q.len()];
+            for step in self.expected..until {
+                let mut parameters: Vec<_> = q.iter().map(|&q| Running::from_f64(q)).collect();
+                let rate = Running::from_f64(self.rates.at(step));
+                self.stepper.move_row(0, step as u64, &rate, &mut parameters, &zeros);
+            }
+        }
+        self.expected = until + 1;
+    }
+}
+
 impl<const BITS: i32> Follow for Shadow<BITS> {
     fn see(&mut self, facts: &RecordFacts<'_>, context: &Context) -> Option<Measured> {
         let record = facts.record;
         let gradient = record.grad?;
+        if self.memory && !context.consecutive {
+            return None;
+        }
+        self.fade(record.step, record.q);
         // A lazy rule visits rows that were looked up, also with a gradient of zero. Where lookups are not recorded, a
         // row that moved was visited.
         let touched = facts.gradient_norm != Some(0.0) || record.lookups.map_or(facts.moved(), |lookups| lookups > 0);

@@ -132,6 +132,9 @@ impl Claim for FrequencyNormCoupling {
         if context.sgd_rate(0).is_none() {
             return Observation::inconclusive(DERIVATION, "the update is not known to be of the SGD family");
         }
+        if !context.consecutive {
+            return Observation::inconclusive(DERIVATION, "not every step was recorded");
+        }
         if facts.rows.values().all(|row| row.touches == 0) {
             return Observation::inconclusive(DERIVATION, "no row had a gradient");
         }

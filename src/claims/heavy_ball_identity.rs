@@ -21,7 +21,7 @@ use super::update_orthogonality::{controls_of_the_conditions, declare_as_sgd, tw
 use super::{Claim, Kind};
 use crate::condition::Condition;
 use crate::facts::{Context, Follow, Measure, Measured, Momentum, RecordFacts, Watched};
-use crate::geometry::norm_f64;
+use crate::geometry::{add_scaled, norm_f64};
 use crate::optimizer::{Optimizer, Schedule, heavy_ball::HeavyBall};
 use crate::rounding::Precision;
 use crate::scenario::Scenario;
@@ -48,45 +48,77 @@ struct Ball {
     buffer_error: f64,
     /// Norms of the step before: of the buffer, and of the storage error.
     last: (f64, f64),
+    /// The step that comes next, if every one is recorded.
+    expected: usize,
+}
+
+impl Ball {
+    /// The buffer's step: p ← β·p + w·g, and what is uncertain in it and in ⟨q, p⟩. `allowance` is the gradient's.
+    fn turn(&mut self, gradient: Option<&[f64]>, allowance: f64, length: f64, context: &Context) -> f64 {
+        let unit = context.arithmetic.storage.unit_roundoff();
+        let weight = if self.started { self.momentum.weight } else { 1.0 };
+        self.started = true;
+        for p in &mut self.buffer {
+            *p *= self.momentum.beta;
+        }
+        let mut norm = 0.0;
+        if let Some(gradient) = gradient {
+            add_scaled(&mut self.buffer, weight, gradient);
+            norm = norm_f64(gradient);
+        }
+        let size = norm_f64(&self.buffer);
+        self.memory *= self.momentum.beta;
+        self.buffer_error = self.momentum.beta * self.buffer_error + 2.0 * unit * (size + norm);
+        let own = Precision::F64.gamma(context.dim + 4);
+        let inherited = self.radial_error + self.last.0 * self.last.1;
+        self.radial_error =
+            self.momentum.beta * inherited + weight * allowance + length * self.buffer_error + own * length * size;
+        size
+    }
+
+    /// After a step of this rate: the next step's sum gains the term of this one.
+    fn advance(&mut self, rate: f64, size: f64, storage_error: f64) {
+        self.last = (size, storage_error);
+        self.memory += rate * size * size;
+    }
 }
 
 impl Follow for Ball {
     fn see(&mut self, facts: &RecordFacts<'_>, context: &Context) -> Option<Measured> {
         let rates = context.rates.as_ref()?;
         let gradient = facts.record.grad?;
+        if self.momentum.beta != 0.0 && !context.consecutive {
+            return None;
+        }
         let norm = facts.gradient_norm.unwrap_or(0.0);
         if self.momentum.lazy && norm == 0.0 && facts.record.lookups.is_none_or(|lookups| lookups == 0) {
             return None;
         }
-        let rate = rates.at(facts.record.step);
-        let unit = context.arithmetic.storage.unit_roundoff();
-        let weight = if self.started { self.momentum.weight } else { 1.0 };
-        self.started = true;
-        for (p, g) in self.buffer.iter_mut().zip(gradient) {
-            *p = self.momentum.beta * *p + weight * g;
+        let storage = context.storage_error(facts);
+        if self.started && !self.momentum.lazy {
+            // In the sparse form a row that is not recorded had no gradient and did not move visibly, but coasted.
+            for step in self.expected..facts.record.step {
+                let size = self.turn(None, 0.0, facts.norm, context);
+                self.advance(rates.at(step), size, storage);
+            }
         }
-        let size = norm_f64(&self.buffer);
-        self.memory *= self.momentum.beta;
-        self.buffer_error = self.momentum.beta * self.buffer_error + 2.0 * unit * (size + norm);
+        self.expected = facts.record.step + 1;
+        let rate = rates.at(facts.record.step);
         let allowance = if norm > 0.0 {
-            weight * context.gradient_allowance(facts).0
+            context.gradient_allowance(facts).0
         } else {
             0.0
         };
-        let own = Precision::F64.gamma(context.dim + 4);
-        let inherited = self.radial_error + self.last.0 * self.last.1;
-        self.radial_error =
-            self.momentum.beta * inherited + allowance + facts.norm * self.buffer_error + own * facts.norm * size;
+        let size = self.turn(Some(gradient), allowance, facts.norm, context);
         let movement = rate * size;
         let expected = movement * movement + 2.0 * rate * self.memory;
+        let own = Precision::F64.gamma(context.dim + 4);
         let allowed = context.norm_squared_error(facts, movement + rate * self.buffer_error, rate * self.radial_error)
             + 2.0 * movement * rate * self.buffer_error
             + 4.0 * own * expected;
-        let measured =
-            Measured::new((facts.growth - expected).abs(), allowed, facts.step_norm * (facts.norm + facts.next_norm));
-        self.last = (size, context.storage_error(facts) + movement * rates.relative_error());
-        // The next step's sum gains the term of this one.
-        self.memory += rate * size * size;
+        let signal = facts.step_norm * (facts.norm + facts.next_norm);
+        let measured = Measured::new((facts.growth - expected).abs(), allowed, signal);
+        self.advance(rate, size, storage + movement * rates.relative_error());
         (size > 0.0 || facts.moved()).then_some(measured)
     }
 }
@@ -153,6 +185,7 @@ impl Claim for HeavyBallIdentity {
                 radial_error: 0.0,
                 buffer_error: 0.0,
                 last: (0.0, 0.0),
+                expected: 0,
             }) as Box<dyn Follow>
         };
         vec![Watched { id: self.id().into(), measure: Measure::Run(Box::new(start)) }]

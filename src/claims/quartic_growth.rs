@@ -59,7 +59,7 @@ impl Follow for History {
     fn see(&mut self, facts: &RecordFacts<'_>, context: &Context) -> Option<Measured> {
         self.0.see(facts, context, !self.1);
         self.1 = true;
-        context.sgd_rate(facts.record.step)?;
+        context.sgd_rate(facts.record.step).filter(|_| context.consecutive)?;
         // Without a recorded gradient nothing says by how much the row should have grown.
         let gradient = facts.gradient_norm?;
         if !facts.moved() && gradient == 0.0 {

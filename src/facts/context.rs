@@ -86,6 +86,8 @@ pub struct Context {
     pub encoding: Option<Encoding>,
     /// The optimizers that `declared-step` replays.
     pub replays: Vec<Replay>,
+    /// Whether every step was recorded, so that a row's history is complete.
+    pub consecutive: bool,
 }
 
 /// The rounding of an encoder: q is a sum of `operations` terms whose magnitudes add up to ‖ |W||x| + |b| ‖.

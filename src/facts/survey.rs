@@ -27,6 +27,8 @@ pub struct Survey {
     pub stored: Precision,
     /// Records with a non-zero gradient.
     pub gradients: u64,
+    /// Rows that had a gradient in some step, in increasing order.
+    pub active: Vec<usize>,
 }
 
 /// Surveys a tower.
@@ -38,6 +40,7 @@ pub fn survey(tower: &Tower<'_>) -> Result<Survey> {
     let mut smallest_norm: Option<f64> = None;
     let (mut bits, mut values, mut gradients) = (0, 0_u64, 0);
     let widest = tower.precision().bits();
+    let mut is_active = vec![false; tower.rows()];
     tower.for_each(0..tower.rows(), &mut |record| {
         if bits < widest {
             for &x in record.q.iter().chain(record.q_next) {
@@ -49,6 +52,7 @@ pub fn survey(tower: &Tower<'_>) -> Result<Survey> {
             let norm = norm_f64(gradient);
             if norm > 0.0 {
                 gradients += 1;
+                is_active[record.row] = true;
                 let length = norm_f64(record.q);
                 smallest_norm = Some(smallest_norm.map_or(length, |smallest| smallest.min(length)));
                 largest_gradient[record.step] = largest_gradient[record.step].max(norm);
@@ -61,7 +65,8 @@ pub fn survey(tower: &Tower<'_>) -> Result<Survey> {
     } else {
         tower.precision()
     };
-    Ok(Survey { largest_gradient, smallest_norm, stored, gradients })
+    let active = is_active.iter().enumerate().filter(|(_, active)| **active).map(|(row, _)| row).collect();
+    Ok(Survey { largest_gradient, smallest_norm, stored, gradients, active })
 }
 
 impl Context {
@@ -105,6 +110,7 @@ impl Context {
             upstream: upstream(trajectory, tower).unwrap_or_default(),
             encoding: None,
             replays,
+            consecutive: tower.consecutive(),
         }
     }
 }

@@ -153,6 +153,11 @@ impl Optimizer {
         }
     }
 
+    /// Whether a step depends on earlier ones.
+    pub fn has_memory(&self) -> bool {
+        !matches!(self, Optimizer::Sgd(_))
+    }
+
     fn moves_without_gradient(&self) -> bool {
         let memoryless = matches!(self, Optimizer::Sgd(_) | Optimizer::Adagrad(_) | Optimizer::RowwiseAdagrad(_));
         !memoryless || self.decay().is_some_and(|decay| decay.rate != 0.0)
