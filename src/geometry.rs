@@ -20,24 +20,13 @@ impl<F: Clone> Table<F> {
     /// # Panics
     /// If the number of values is no multiple of the width.
     pub fn from_values(width: usize, values: Vec<F>) -> Self {
-        assert!(
-            if width == 0 {
-                values.is_empty()
-            } else {
-                values.len() % width == 0
-            },
-            "a table needs whole rows"
-        );
+        assert!(values.len().is_multiple_of(width), "a table needs whole rows");
         Table { width, values }
     }
 
     /// Number of rows.
     pub fn rows(&self) -> usize {
-        if self.width == 0 {
-            0
-        } else {
-            self.values.len() / self.width
-        }
+        self.values.len().checked_div(self.width).unwrap_or(0)
     }
 
     /// Numbers in a row.

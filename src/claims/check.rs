@@ -123,7 +123,7 @@ pub struct Report {
 
 /// What one scenario said.
 enum Outcome {
-    Judged(Observation),
+    Judged(Box<Observation>),
     Rejected,
     Unsupported,
     Failed(String),
@@ -147,7 +147,7 @@ fn examine(claim: &dyn Claim, scenario: &Scenario, trainer: &dyn Trainer) -> Out
         return Outcome::Rejected;
     }
     match claim.examine(&materialised, trainer) {
-        Ok(observation) => Outcome::Judged(observation),
+        Ok(observation) => Outcome::Judged(Box::new(observation)),
         Err(error) if error.is_unsupported() => Outcome::Unsupported,
         // An embedding that training drives to zero length, or a user tower that diverges, leaves numbers that no file
         // may hold: the scenario is outside the theory, and the generators' share of these is asserted to be small.
@@ -235,7 +235,7 @@ pub fn check(
             Ok(()) => return,
             Err(TestError::Fail(_, scenario)) => match examine(claim, &scenario, trainer) {
                 Outcome::Judged(observation) => {
-                    Failure { reason: observation.note.clone(), observation: Some(observation), scenario }
+                    Failure { reason: observation.note.clone(), observation: Some(*observation), scenario }
                 }
                 Outcome::Failed(reason) => Failure { reason, observation: None, scenario },
                 _ => Failure { reason: "a case failed once and not again".into(), observation: None, scenario },

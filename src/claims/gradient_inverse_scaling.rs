@@ -33,8 +33,16 @@ pub struct GradientInverseScaling;
 
 const DERIVATION: &str = "0 for powers of two (bitwise); for c = 3: (2L/(τ·c‖q‖))·(4(u + γ_{2d+6})/τ + γ_{B+C+3d+20})";
 
-/// The first gradient of every item row that the first batch looks up, with the row's norm and its lookups.
-fn first_gradients(scenario: &Scenario, scale: f64, trainer: &dyn Trainer) -> Result<Vec<(usize, f64, u32, Vec<f64>)>> {
+/// The first gradient of an item row.
+struct First {
+    row: usize,
+    norm: f64,
+    lookups: u32,
+    gradient: Vec<f64>,
+}
+
+/// The first gradient of every item row that the first batch looks up, from embeddings scaled by `scale`.
+fn first_gradients(scenario: &Scenario, scale: f64, trainer: &dyn Trainer) -> Result<Vec<First>> {
     let mut scaled = scenario.clone();
     if let Initial::Explicit { tables, .. } = &mut scaled.item.initial {
         tables.iter_mut().flatten().for_each(|x| *x *= scale);
@@ -44,7 +52,12 @@ fn first_gradients(scenario: &Scenario, scale: f64, trainer: &dyn Trainer) -> Re
     for tower in trajectory.towers().iter().filter(|tower| tower.side() != Some(Side::User)) {
         tower.for_each(0..tower.rows(), &mut |record| {
             if let (0, Some(lookups @ 1..), Some(gradient)) = (record.step, record.lookups, record.grad) {
-                gradients.push((record.row, norm_f64(record.q), lookups, gradient.to_vec()));
+                gradients.push(First {
+                    row: record.row,
+                    norm: norm_f64(record.q),
+                    lookups,
+                    gradient: gradient.to_vec(),
+                });
             }
             Ok(())
         })?;
@@ -103,7 +116,7 @@ impl Claim for GradientInverseScaling {
         let plain = first_gradients(&scenario, 1.0, trainer)?;
         for scale in [2.0_f64.powi(-7), 2.0, 1024.0, 3.0] {
             let scaled = first_gradients(&scenario, scale, trainer)?;
-            for ((row, norm, lookups, gradient), (_, _, _, other)) in plain.iter().zip(&scaled) {
+            for (First { row, norm, lookups, gradient }, First { gradient: other, .. }) in plain.iter().zip(&scaled) {
                 let size = norm_f64(gradient);
                 if size == 0.0 {
                     continue;

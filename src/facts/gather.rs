@@ -18,8 +18,11 @@ pub enum Measure {
     /// A pure function of one record.
     Step(fn(&RecordFacts<'_>, &Context) -> Option<Measured>),
     /// A function of a row's whole history: the closure starts a follower for every row.
-    Run(Box<dyn Fn(&Context) -> Box<dyn Follow> + Sync>),
+    Run(Start),
 }
+
+/// Starts a follower for one row.
+pub type Start = Box<dyn Fn(&Context) -> Box<dyn Follow> + Sync>;
 
 /// One claim's view of one row, record after record.
 pub trait Follow: Send {

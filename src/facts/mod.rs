@@ -19,7 +19,7 @@ pub use context::{
     Context, Encoding, GRADIENT_DERIVATION, GROWTH_DERIVATION, Momentum, Rates, Replay, UPDATE_DERIVATION,
 };
 pub use exact::ExactSum;
-pub use gather::{Follow, Measure, Watched, gather, gather_rows};
+pub use gather::{Follow, Measure, Start, Watched, gather, gather_rows};
 pub use histogram::Histogram;
 pub use survey::{Survey, describe, survey};
 

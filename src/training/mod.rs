@@ -294,7 +294,7 @@ fn run<F: Real>(
         item,
         user,
         evaluation: evaluate(dataset, &model, &options.evaluation),
-        recorded: recorder.is_some().then(|| Recorded {
+        recorded: recorder.is_some().then_some(Recorded {
             items: watch.items.len(),
             users: watch.users.len(),
             every: watch.every,
