@@ -277,8 +277,8 @@ fn residual(sample: &Sample, basis: &[&[f64]], coefficients: &[f64]) -> f64 {
     norm_f64(&rest)
 }
 
-/// Weighted least squares over the samples; None where the basis does not determine the coefficients.
-fn least_squares(family: Family, samples: &[&Sample], weights: &[f64]) -> Option<(Vec<f64>, DMatrix<f64>)> {
+/// Weighted least squares over the samples: coefficients, inverse Gram matrix and its condition number; None where the basis does not determine the coefficients.
+fn least_squares(family: Family, samples: &[&Sample], weights: &[f64]) -> Option<(Vec<f64>, DMatrix<f64>, f64)> {
     let count = family.basis(samples.first()?).len();
     let mut gram = DMatrix::<f64>::zeros(count, count);
     let mut right = DVector::<f64>::zeros(count);
@@ -302,10 +302,11 @@ fn least_squares(family: Family, samples: &[&Sample], weights: &[f64]) -> Option
     if eigenvalues.min() < Precision::F64.unit_roundoff().sqrt() * eigenvalues.max() {
         return None;
     }
+    let condition = eigenvalues.max() / eigenvalues.min();
     let inverse = scaled.try_inverse()?;
     let inverse = DMatrix::from_fn(count, count, |i, j| inverse[(i, j)] / (scale[i] * scale[j]));
     let solution = &inverse * right;
-    Some((solution.iter().copied().collect(), inverse))
+    Some((solution.iter().copied().collect(), inverse, condition))
 }
 
 fn fit_family(family: Family, samples: &[Sample], precision: Precision) -> Option<Fit> {
@@ -337,11 +338,16 @@ fn fit_family(family: Family, samples: &[Sample], precision: Precision) -> Optio
         .collect();
     // Plain least squares on what is explained: the sharpest estimate, with its standard errors.
     let ones = vec![1.0; inliers.len()];
-    let (coefficients, inverse) = least_squares(family, &inliers, &ones)?;
+    let (coefficients, inverse, condition) = least_squares(family, &inliers, &ones)?;
     let squares: f64 = inliers.iter().map(|s| residual(s, &family.basis(s), &coefficients).powi(2)).sum();
     let equations = (inliers.len() * inliers[0].now.step.len()).saturating_sub(coefficients.len()).max(1);
     let variance = squares / equations as f64;
-    let error = |k: usize| INTERVAL * (variance * inverse[(k, k)]).sqrt() + 2.0 * unit * coefficients[k].abs();
+    // Solving the normal equations loses the digits of their condition number, whatever the data's own noise.
+    let solving = Precision::F64.gamma(8 * coefficients.len()) * condition;
+    let largest = coefficients.iter().fold(0.0_f64, |largest, c| largest.max(c.abs()));
+    let error = |k: usize| {
+        INTERVAL * (variance * inverse[(k, k)]).sqrt() + 2.0 * unit * coefficients[k].abs() + solving * largest
+    };
     let fits = explained(&coefficients, &used);
     let share = |only_touched: bool| {
         let (mut all, mut good) = (0.0, 0.0);

@@ -142,7 +142,15 @@ fn one_step() -> Scenario {
     let mut scenario = specimen::plain(3);
     scenario.steps = 1;
     let signs = |rows: usize, salt: usize| -> Vec<f64> {
-        (0..rows * 4).map(|k| if (k * k + k / 4 + salt).is_multiple_of(3) { -1.0 } else { 1.0 }).collect()
+        (0..rows * 4)
+            .map(|k| {
+                if (k * k + k / 4 + salt).is_multiple_of(3) {
+                    -1.0
+                } else {
+                    1.0
+                }
+            })
+            .collect()
     };
     scenario.item.initial = Initial::Explicit { tables: vec![signs(10, 0)], constants: vec![] };
     scenario.user.initial = Initial::Explicit { tables: vec![signs(4, 1)], constants: vec![] };
