@@ -108,7 +108,7 @@ pub fn normalise<F: Real>(q: &[F]) -> (Vec<F>, F) {
 /// (a − ⟨a,q̂⟩q̂)/‖q‖: the gradient at q of a function whose gradient at the direction q̂ is a.
 ///
 /// It is orthogonal to q whatever a is; see the claim `gradient-orthogonality`.
-pub fn through_normalisation<F: Real>(upstream: &[F], direction: &[F], length: &F) -> Vec<F> {
+pub fn through_normalisation<F: Field>(upstream: &[F], direction: &[F], length: &F) -> Vec<F> {
     let radial = dot(upstream, direction);
     upstream
         .iter()

@@ -112,6 +112,23 @@ impl Field for Rational {
     }
 }
 
+impl std::str::FromStr for Rational {
+    type Err = crate::Error;
+
+    /// Reads `p/q` or `p`.
+    ///
+    /// # Errors
+    /// An input error for anything else.
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        // The zero denominator is refused here: the fraction type would panic on it.
+        let zero = text.split_once('/').is_some_and(|(_, denominator)| denominator.trim_matches(['-', '0']).is_empty());
+        let parsed = text.parse().ok().filter(|_| !zero);
+        parsed
+            .map(Rational)
+            .ok_or_else(|| crate::Error::input("a fraction", "p/q with q ≠ 0", format!("{text:?}")))
+    }
+}
+
 impl std::fmt::Display for Rational {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         std::fmt::Display::fmt(&self.0, f)
@@ -347,6 +364,15 @@ mod tests {
             let x = Rational::ratio(a, b);
             prop_assert_eq!(x.clone() * Rational::ratio(b, a), Rational::one());
             prop_assert_eq!(x.clone() - x, Rational::zero());
+        }
+    }
+
+    #[test]
+    fn fractions_are_read_as_written() {
+        assert_eq!("-16/125".parse::<Rational>().unwrap(), Rational::ratio(-16, 125));
+        assert_eq!("5".parse::<Rational>().unwrap().to_string(), "5");
+        for text in ["", "1/0", "0.5", "a/b", "1/-0"] {
+            assert!(text.parse::<Rational>().unwrap_err().is_input(), "{text}");
         }
     }
 

@@ -3,3 +3,4 @@
 mod cli;
 mod honesty;
 mod recordings;
+mod witnesses;
