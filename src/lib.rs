@@ -41,6 +41,7 @@ mod error;
 pub mod facts;
 pub mod geometry;
 pub mod interactions;
+pub mod jacobian;
 pub mod loss;
 pub mod number;
 pub mod optimizer;
