@@ -191,9 +191,9 @@ fn transposed_vector<F: Real>(weight: &[F], width: usize, g: &[F]) -> Vec<F> {
     product
 }
 
-/// max(x, 0).
+/// max(x, 0). At the kink the result is the constant 0, so that dual numbers see the subgradient of [`relu_backward`].
 fn relu<F: Real>(x: &[F]) -> Vec<F> {
-    x.iter().map(|x| x.clone().max(F::zero())).collect()
+    x.iter().map(|x| if *x <= F::zero() { F::zero() } else { x.clone() }).collect()
 }
 
 /// g where the pre-activation is positive, else 0: the subgradient at the kink is 0, as in the common frameworks.
