@@ -52,8 +52,10 @@ impl<F: Real> Rule<F> for Elements<F> {
     fn apply(&mut self, row: usize, _time: u64, rate: &F, parameters: &mut [F], gradient: &[F]) {
         for ((q, sum), g) in parameters.iter_mut().zip(self.sums.row(row)).zip(gradient) {
             *sum = sum.clone() + g.clone() * g.clone();
-            if *g != F::zero() {
-                *q = q.clone() - rate.clone() * g.clone() / (sum.clone().sqrt() + self.epsilon.clone());
+            let denominator = sum.clone().sqrt() + self.epsilon.clone();
+            // 0/0 where neither a gradient nor an epsilon ever arrived: the coordinate stays.
+            if denominator != F::zero() {
+                *q = q.clone() - rate.clone() * g.clone() / denominator;
             }
         }
     }

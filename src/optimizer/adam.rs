@@ -112,18 +112,17 @@ impl<F: Real> Rule<F> for Moments<F> {
             *m = beta1.clone() * m.clone() + (F::one() - beta1.clone()) * g.clone();
             *v = beta2.clone() * v.clone() + (F::one() - beta2.clone()) * (g.clone() * g.clone());
             let root = v.clone().sqrt();
-            let scaled = match self.place {
+            let (numerator, denominator) = match self.place {
                 EpsilonPlace::Corrected => {
-                    let denominator = root / correction2.clone() + epsilon.clone();
-                    m.clone() / correction1.clone() / denominator
+                    (m.clone() / correction1.clone(), root / correction2.clone() + epsilon.clone())
                 }
                 EpsilonPlace::Uncorrected => {
-                    m.clone() * correction2.clone() / correction1.clone() / (root + epsilon.clone())
+                    (m.clone() * correction2.clone() / correction1.clone(), root + epsilon.clone())
                 }
             };
             // 0/0 where neither a gradient nor an epsilon ever arrived: the coordinate stays.
-            if *m != F::zero() {
-                *q = q.clone() - rate.clone() * scaled;
+            if denominator != F::zero() {
+                *q = q.clone() - rate.clone() * (numerator / denominator);
             }
         }
     }

@@ -48,11 +48,11 @@ struct Accumulators<F> {
 impl<F: Real> Rule<F> for Accumulators<F> {
     fn apply(&mut self, row: usize, _time: u64, rate: &F, parameters: &mut [F], gradient: &[F]) {
         let mean = norm_squared(gradient) / F::ratio(gradient.len() as i64, 1);
-        if mean == F::zero() {
-            return;
-        }
         self.sums[row] = self.sums[row].clone() + mean;
-        let scale = rate.clone() / (self.sums[row].clone().sqrt() + self.epsilon.clone());
-        add_scaled(parameters, -scale, gradient);
+        let denominator = self.sums[row].clone().sqrt() + self.epsilon.clone();
+        // 0/0 where neither a gradient nor an epsilon ever arrived: the row stays.
+        if denominator != F::zero() {
+            add_scaled(parameters, -(rate.clone() / denominator), gradient);
+        }
     }
 }
