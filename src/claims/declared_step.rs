@@ -2,7 +2,9 @@
 //!
 //! Replaying the declared optimizer on the recorded gradients gives the recorded step, up to rounding:
 //!
-//!     q_{t+1} = update(q_t, g_t, state_t)    for the declared rule, rate and settings
+//! ```text
+//! q_{t+1} = update(q_t, g_t, state_t)    for the declared rule, rate and settings
+//! ```
 //!
 //! Where nothing is declared, the SGD family (rate, momentum, decay) is fitted robustly on rows that were looked up once,
 //! and the rest is judged by it. This is what sees a lost duplicate: such a run passes gradient orthogonality, update

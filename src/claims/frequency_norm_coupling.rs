@@ -3,7 +3,9 @@
 //! The norm follows what a row's gradients add up to, hence how often it is trained. With the bounds of `quartic-growth`,
 //! lower_i ≤ ‖q_i‖⁴ ≤ upper_i,
 //!
-//!     lower_i > upper_j   ⇒   ‖q_i‖ > ‖q_j‖
+//! ```text
+//! lower_i > upper_j   ⇒   ‖q_i‖ > ‖q_j‖
+//! ```
 //!
 //! and for equal starts and s² between s_min² and s_max² this orders every two rows whose numbers of touches differ by
 //! more than s_max²/s_min². The law couples the norm to Σs², *not* to the count: a row that is already aligned is touched
@@ -20,8 +22,8 @@
 
 use super::quartic_growth::{bounds, slack};
 use super::specimen::{self, Specimen};
-use super::update_orthogonality::{declare_as_sgd, twins_of_the_conditions};
-use super::{Claim, Kind};
+use super::update_orthogonality::{declare_as_table_sgd, twins_of_the_conditions};
+use super::{Claim, Kind, UNKNOWN_RATE};
 use crate::condition::Condition;
 use crate::facts::{Context, Facts, RowSummary};
 use crate::scenario::random::{Encoders, Family, Optimizers};
@@ -130,7 +132,7 @@ impl Claim for FrequencyNormCoupling {
     }
     fn observe(&self, facts: &Facts, context: &Context) -> Observation {
         if context.sgd_rate(0).is_none() {
-            return Observation::inconclusive(DERIVATION, "the update is not known to be of the SGD family");
+            return Observation::inconclusive(DERIVATION, UNKNOWN_RATE);
         }
         if !context.consecutive {
             return Observation::inconclusive(DERIVATION, "not every step was recorded");
@@ -151,7 +153,7 @@ impl Claim for FrequencyNormCoupling {
     }
     fn twins(&self) -> Vec<Specimen> {
         let mut twins = twins_of_the_conditions();
-        declare_as_sgd(&mut twins);
+        declare_as_table_sgd(&mut twins);
         twins
     }
     fn controls(&self) -> Vec<Specimen> {

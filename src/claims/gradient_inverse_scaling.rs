@@ -2,7 +2,9 @@
 //!
 //! A cosine loss is of degree 0 in each row, so its gradient is of degree −1:
 //!
-//!     ∇L(c·q) = ∇L(q)/c    for c > 0
+//! ```text
+//! ∇L(c·q) = ∇L(q)/c    for c > 0
+//! ```
 //!
 //! Long rows receive small gradients and turn slowly: the norm is a step size of its own.
 //!

@@ -2,7 +2,9 @@
 //!
 //! Where the loss sees a row only through its direction, L(q) = ℓ(q/‖q‖), its gradient is orthogonal to the row:
 //!
-//!     ⟨q, ∇_q L⟩ = 0,    ∇_q L = (a − ⟨a,q̂⟩q̂)/‖q‖,   a = ∂ℓ/∂q̂
+//! ```text
+//! ⟨q, ∇_q L⟩ = 0,    ∇_q L = (a − ⟨a,q̂⟩q̂)/‖q‖,   a = ∂ℓ/∂q̂
+//! ```
 //!
 //! whatever the towers, the optimizer, the temperature, duplicates in the batch or in-batch negatives: every slot's
 //! gradient is taken at the same q, and sums of orthogonal vectors are orthogonal.

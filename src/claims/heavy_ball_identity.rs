@@ -2,12 +2,14 @@
 //!
 //! With p_t = β·p_{t−1} + g_t, q_{t+1} = q_t − η_t·p_t and every g_t ⟂ q_t (zero where the row was not looked up):
 //!
-//!     ‖q_{t+1}‖² = ‖q_t‖² + η_t²‖p_t‖² + 2·η_t·Σ_{k<t} β^{t−k}·η_k·‖p_k‖²
+//! ```text
+//! ‖q_{t+1}‖² = ‖q_t‖² + η_t²‖p_t‖² + 2·η_t·Σ_{k<t} β^{t−k}·η_k·‖p_k‖²
+//! ```
 //!
 //! so the norm never shrinks, for any schedule and any sampling, although the step is not orthogonal. With β = 0 it is
 //! Pythagoras. Lazy momentum obeys it with t counting the row's touches.
 //!
-//! *Hypotheses*: CosineLoss, IsotropicJacobian, PrivateParameters, NoDecay, NoCoordinateScaling, FreshGradient, NoEpsilon.
+//! *Hypotheses*: CosineLoss, IsotropicJacobian with κ = 1 (a table), PrivateParameters, NoDecay, NoCoordinateScaling, FreshGradient, NoEpsilon.
 //! *Shapes*: q, g, p: `[d]`.
 //! *Allowed residual*: what rounding can change in ‖q_{t+1}‖² against the exact step along p_t, where ⟨q_t, p_t⟩ carries
 //! the gradients' allowances and the storage errors of the earlier steps, discounted by β.
@@ -17,16 +19,17 @@
 //! *Source*: Heo et al. 2021 (AdamP), constant η; any schedule and sampling: derived here.
 
 use super::specimen::{self, Specimen, redeclare};
-use super::update_orthogonality::{controls_of_the_conditions, declare_as_sgd, twins_of_the_conditions};
-use super::{Claim, Kind};
+use super::update_orthogonality::{controls_of_the_conditions, declare_as_table_sgd, twins_of_the_conditions};
+use super::{Claim, Kind, UNKNOWN_RATE};
 use crate::condition::Condition;
-use crate::facts::{Context, Follow, Measure, Measured, Momentum, RecordFacts, Watched};
+use crate::facts::{Context, Facts, Follow, Measure, Measured, Momentum, RecordFacts, Watched};
 use crate::geometry::{add_scaled, norm_f64};
 use crate::optimizer::{Optimizer, Schedule, heavy_ball::HeavyBall};
 use crate::rounding::Precision;
 use crate::scenario::Scenario;
 use crate::scenario::random::{Encoders, Family, Optimizers};
 use crate::trajectory::{DeclaredOptimizer, Rows, Settings};
+use crate::verdict::Observation;
 
 /// The norm under heavy-ball momentum.
 pub struct HeavyBallIdentity;
@@ -86,6 +89,7 @@ impl Ball {
 impl Follow for Ball {
     fn see(&mut self, facts: &RecordFacts<'_>, context: &Context) -> Option<Measured> {
         let rates = context.rates.as_ref()?;
+        let rate = context.sgd_rate(facts.record.step)?;
         let gradient = facts.record.grad?;
         if self.momentum.beta != 0.0 && !context.consecutive {
             return None;
@@ -103,7 +107,6 @@ impl Follow for Ball {
             }
         }
         self.expected = facts.record.step + 1;
-        let rate = rates.at(facts.record.step);
         let allowance = if norm > 0.0 {
             context.gradient_allowance(facts).0
         } else {
@@ -190,9 +193,16 @@ impl Claim for HeavyBallIdentity {
         };
         vec![Watched { id: self.id().into(), measure: Measure::Run(Box::new(start)) }]
     }
+    fn observe(&self, facts: &Facts, context: &Context) -> Observation {
+        if context.sgd_rate(0).is_none() {
+            return Observation::inconclusive(DERIVATION, UNKNOWN_RATE);
+        }
+        let nothing = "nothing to judge: no gradients, or not every step was recorded";
+        facts.tally(self.id()).observe(DERIVATION, nothing)
+    }
     fn twins(&self) -> Vec<Specimen> {
         let mut twins = twins_of_the_conditions();
-        declare_as_sgd(&mut twins);
+        declare_as_table_sgd(&mut twins);
         twins.push(Specimen::named("lazy momentum declared dense", lazy_momentum).with_header(declared_dense));
         twins
     }

@@ -62,6 +62,9 @@ pub const ALL: &[&dyn Claim] = &[
     &heavy_ball_identity::HeavyBallIdentity,
 ];
 
+/// Why laws that need the embedding's own rate are left undecided.
+const UNKNOWN_RATE: &str = "the rate at which embeddings move is not known: neither SGD nor heavy ball on a table";
+
 /// What kind of statement a claim is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -148,13 +151,21 @@ pub trait Claim: Sync {
 }
 
 impl dyn Claim + '_ {
-    /// The opening comment of its file.
+    /// The opening comment of its file, formulas indented.
     pub fn documentation(&self) -> String {
-        let lines = self.text().lines().take_while(|line| line.starts_with("//!"));
-        lines
-            .map(|line| line.trim_start_matches("//!").strip_prefix(' ').unwrap_or(""))
-            .collect::<Vec<_>>()
-            .join("\n")
+        let mut formula = false;
+        let mut text = String::new();
+        for line in self.text().lines().map_while(|line| line.strip_prefix("//!")) {
+            let line = line.strip_prefix(' ').unwrap_or(line);
+            if line.starts_with("```") {
+                formula = !formula;
+            } else {
+                text += if formula { "    " } else { "" };
+                text += line;
+                text.push('\n');
+            }
+        }
+        text.trim_end().to_string()
     }
 }
 

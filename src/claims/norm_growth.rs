@@ -2,7 +2,9 @@
 //!
 //! An orthogonal step obeys Pythagoras, so no step shrinks the norm:
 //!
-//!     ‖q'‖² = ‖q‖² + ‖Δq‖² ≥ ‖q‖²
+//! ```text
+//! ‖q'‖² = ‖q‖² + ‖Δq‖² ≥ ‖q‖²
+//! ```
 //!
 //! and the norm counts the squared length of the path. What is judged is the inequality: a shrink beyond the rounding of
 //! ‖q‖², over every row that moved. It outlives conditions that orthogonality does not: heavy-ball momentum points

@@ -3,7 +3,9 @@
 //! With plain SGD the fourth power of the norm grows by what the gradients add up to. Let s_t = ‖q_t‖·‖g_t‖ (the gradient
 //! on the sphere, free of the norm), A_T = 2·Σ η_t²s_t², a = 2·max η_t²s_t². Then, for every T and any schedule,
 //!
-//!     ‖q_0‖⁴ + A_T  ≤  ‖q_T‖⁴  ≤  ‖q_0‖⁴ + A_T + min( A_T·a/(4‖q_0‖⁴),  (a/4)(1 + a/‖q_0‖⁴)·ln(1 + A_T/‖q_0‖⁴) )
+//! ```text
+//! ‖q_0‖⁴ + A_T  ≤  ‖q_T‖⁴  ≤  ‖q_0‖⁴ + A_T + min( A_T·a/(4‖q_0‖⁴),  (a/4)(1 + a/‖q_0‖⁴)·ln(1 + A_T/‖q_0‖⁴) )
+//! ```
 //!
 //! because ‖q'‖² = R + η²s²/R with R = ‖q‖². So the norm grows like n^{1/4} in the number of touches.
 //!
@@ -18,11 +20,12 @@
 //! *Source*: one-step form van Laarhoven 2017; two-sided explicit form derived here.
 
 use super::specimen::{self, Specimen};
-use super::update_orthogonality::{declare_as_sgd, twins_of_the_conditions};
-use super::{Claim, Kind};
+use super::update_orthogonality::{declare_as_table_sgd, twins_of_the_conditions};
+use super::{Claim, Kind, UNKNOWN_RATE};
 use crate::condition::Condition;
-use crate::facts::{Context, Follow, Measure, Measured, RecordFacts, RowSummary, Watched};
+use crate::facts::{Context, Facts, Follow, Measure, Measured, RecordFacts, RowSummary, Watched};
 use crate::scenario::random::{Encoders, Family, Optimizers};
+use crate::verdict::Observation;
 
 /// ‖q_T‖⁴ between its two bounds.
 pub struct QuarticGrowth;
@@ -105,9 +108,16 @@ impl Claim for QuarticGrowth {
         let measure = Measure::Run(Box::new(|_| Box::new(History(RowSummary::default(), false))));
         vec![Watched { id: self.id().into(), measure }]
     }
+    fn observe(&self, facts: &Facts, context: &Context) -> Observation {
+        if context.sgd_rate(0).is_none() {
+            return Observation::inconclusive(DERIVATION, UNKNOWN_RATE);
+        }
+        let nothing = "nothing to judge: no gradients, or not every step was recorded";
+        facts.tally(self.id()).observe(DERIVATION, nothing)
+    }
     fn twins(&self) -> Vec<Specimen> {
         let mut twins = twins_of_the_conditions();
-        declare_as_sgd(&mut twins);
+        declare_as_table_sgd(&mut twins);
         twins.push(Specimen::dropping(Condition::NoMomentum, "heavy-ball momentum 0.9", specimen::momentum));
         twins
     }

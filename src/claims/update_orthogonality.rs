@@ -2,7 +2,9 @@
 //!
 //! Under four conditions a training step is orthogonal to the embedding, exactly and at any learning rate:
 //!
-//!     Δq = −η·κ·∇_q L,    so    ⟨q, Δq⟩ = 0
+//! ```text
+//! Δq = −η·κ·∇_q L,    so    ⟨q, Δq⟩ = 0
+//! ```
 //!
 //! The loss is a function of cosines (the gradient is orthogonal), JJᵀ = κI (an affine map of private parameters has
 //! κ = ‖x‖² + [bias trained]), no other row's gradient arrives, and the optimizer multiplies the gradient by one scalar.
@@ -25,7 +27,7 @@ use crate::facts::{Context, Measure, UPDATE_DERIVATION, Watched};
 use crate::optimizer::{Optimizer, heavy_ball::HeavyBall};
 use crate::reference::Fault;
 use crate::scenario::random::{Encoders, Family, Optimizers};
-use crate::trajectory::{DeclaredOptimizer, Rows, Settings};
+use crate::trajectory::{DeclaredOptimizer, Rows, Settings, Side};
 
 /// ⟨q, Δq⟩ = 0.
 pub struct UpdateOrthogonality;
@@ -44,15 +46,25 @@ pub(super) fn twins_of_the_conditions() -> Vec<Specimen> {
     ]
 }
 
-/// For claims whose right-hand side is that of SGD: Adam, read as if it were SGD.
-pub(super) fn declare_as_sgd(twins: &mut [Specimen]) {
+/// For claims whose right-hand side is that of SGD on a table: Adam, and encoders with other parameters, read as if they were
+/// that.
+pub(super) fn declare_as_table_sgd(twins: &mut [Specimen]) {
     fn sgd(settings: &mut Settings) {
         redeclare(settings, |optimizer| {
             *optimizer = DeclaredOptimizer { name: Some("sgd".into()), ..DeclaredOptimizer::default() };
         });
     }
-    for twin in twins.iter_mut().filter(|twin| twin.drops == Some(Condition::NoCoordinateScaling)) {
-        *twin = twin.clone().with_header(sgd);
+    fn table(settings: &mut Settings) {
+        let optimizer = settings.for_tower(Some(Side::Item)).optimizer;
+        settings.set_tower(Side::Item, &Settings { encoder: Some("id".into()), optimizer, ..Settings::default() });
+    }
+    for twin in twins {
+        let header = match twin.drops {
+            Some(Condition::NoCoordinateScaling) => sgd,
+            Some(Condition::IsotropicJacobian | Condition::PrivateParameters) => table,
+            _ => continue,
+        };
+        *twin = twin.clone().with_header(header);
     }
 }
 

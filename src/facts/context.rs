@@ -88,6 +88,8 @@ pub struct Context {
     pub replays: Vec<Replay>,
     /// Whether every step was recorded, so that a row's history is complete.
     pub consecutive: bool,
+    /// Whether the embeddings are the parameters, so that the optimizer's rate is the rate of the embedding (κ = 1).
+    pub is_table: bool,
 }
 
 /// The rounding of an encoder: q is a sum of `operations` terms whose magnitudes add up to ‖ |W||x| + |b| ‖.
@@ -119,9 +121,9 @@ pub const GROWTH_DERIVATION: &str = "twice the allowance of ⟨q,Δq⟩ + γ_{d+
     only a shrink beyond it counts";
 
 impl Context {
-    /// η_t of an update of the SGD family; None where the rate of a row is not the rate of the step.
+    /// η_t of an update of the SGD family; None where the rate of an embedding is not the rate of the step.
     pub fn sgd_rate(&self, step: usize) -> Option<f64> {
-        self.momentum?;
+        self.momentum.filter(|_| self.is_table)?;
         self.rates.as_ref().map(|rates| rates.at(step))
     }
 

@@ -111,6 +111,10 @@ impl Context {
             encoding: None,
             replays,
             consecutive: tower.consecutive(),
+            is_table: match settings.encoder.as_deref() {
+                Some(name) => matches!(name, "id" | "table" | "embedding"),
+                None => tower.parameters().is_none(),
+            },
         }
     }
 }

@@ -1,6 +1,8 @@
 //! InfoNCE: softmax cross-entropy over one positive and its negatives.
 //!
-//!     L = (1/B) Σ_b [ logsumexp_j(s_bj/τ) − s_b,t(b)/τ ]
+//! ```text
+//! L = (1/B) Σ_b [ logsumexp_j(s_bj/τ) − s_b,t(b)/τ ]
+//! ```
 //!
 //! with s the cosine or the inner product of user b and candidate j, τ the temperature, t(b) the positive. With
 //! p_b = softmax(s_b/τ) the upstream gradient on item j's (normalised) vector is a_j = Σ_b c_bj·û_b,

@@ -374,3 +374,16 @@ fn a_schedule_is_measured_step_by_step_and_adam_is_left_untold() {
     assert_eq!((adam.diagnosis.lr, adam.diagnosis.momentum, adam.diagnosis.nesterov), (None, None, None));
     assert_eq!(item(&adam, "declared-step").verdict, Verdict::Undecided);
 }
+
+/// q = W x + b moves at κ times the optimizer's rate, κ = ‖x‖² + [b trained]: laws that need the rate are left undecided, and
+/// nothing is accused.
+#[test]
+fn an_affine_encoder_is_not_judged_by_the_rate_of_its_parameters() {
+    let audit = audit(&train(&specimen::frozen_bias(1), &Reference)).unwrap();
+    for id in ["gradient-orthogonality", "update-orthogonality", "norm-growth", "declared-step"] {
+        assert_eq!(item(&audit, id).verdict, Verdict::Confirmed, "{id}: {:?}", item(&audit, id).observation);
+    }
+    for id in ["quartic-growth", "heavy-ball-identity", "frequency-norm-coupling"] {
+        assert_eq!(item(&audit, id).verdict, Verdict::Undecided, "{id}");
+    }
+}
