@@ -271,3 +271,183 @@ impl Recorder {
         self.writer.finish()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::optimizer::{Decay, Optimizer, adam::Adam, decay::Form, heavy_ball::HeavyBall, sgd::Sgd};
+    use crate::reference::Reference;
+    use crate::scenario::Materialised;
+    use crate::trainer::Trainer;
+    use crate::trajectory::{Rows, Trajectory};
+
+    fn sgd() -> Optimizer {
+        Optimizer::Sgd(Sgd { lr: 0.3.into(), decay: None, rows: Rows::Dense })
+    }
+
+    /// Twelve items under Zipf popularity in batches of three: most are untouched in a step.
+    fn scenario(optimizer: Optimizer, precision: Precision) -> Scenario {
+        let tower = "encoder = { kind = \"table\" }\noptimizer = { kind = \"sgd\", lr = 0.3 }\n\
+                     initial = { kind = \"normal\", std = 0.5 }\n";
+        let mut scenario = Scenario::from_toml(&format!(
+            "dim = 3\nsteps = 9\nseed = 5\nloss = {{ kind = \"info-nce\", similarity = \"cosine\", temperature = 0.2 }}\n\
+             sampler = {{ batch = 3, exponent = 1.0, negatives = {{ kind = \"in-batch\" }} }}\n\
+             [item]\nrows = 12\n{tower}[user]\nrows = 5\n{tower}"
+        ))
+        .unwrap();
+        scenario.precision = precision;
+        scenario.item.optimizer = optimizer;
+        scenario
+    }
+
+    fn record(values: &Materialised, watch: &Watch) -> Trajectory {
+        fn run<F: Real>(values: &Materialised, recorder: &mut Recorder) {
+            let mut session = Session::<F>::new(values);
+            for batch in &values.batches {
+                recorder.step(&mut session, batch).unwrap();
+            }
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("run.safetensors");
+        let mut recorder = Recorder::create(&path, false, &values.scenario, watch).unwrap();
+        match values.scenario.precision {
+            Precision::F32 => run::<f32>(values, &mut recorder),
+            _ => run::<f64>(values, &mut recorder),
+        }
+        recorder.finish().unwrap();
+        // The map outlives the name of the file.
+        Trajectory::open(&path).unwrap()
+    }
+
+    type Step = (Option<u32>, Vec<f64>, Vec<f64>, Vec<f64>);
+
+    /// Every record by step number and row of the table.
+    fn records(trajectory: &Trajectory, tower: usize) -> BTreeMap<(i64, i64), Step> {
+        let tower = trajectory.towers()[tower];
+        let mut found = BTreeMap::new();
+        tower
+            .for_each(0..tower.rows(), &mut |record| {
+                let step = (record.lookups, record.q.to_vec(), record.q_next.to_vec(), record.grad.unwrap().to_vec());
+                found.insert((tower.step_number(record.step), tower.row_number(record.row)), step);
+                Ok(())
+            })
+            .unwrap();
+        found
+    }
+
+    fn optimizers() -> Vec<Optimizer> {
+        let momentum =
+            |rows| Optimizer::HeavyBall(HeavyBall { lr: 0.1.into(), momentum: 0.9, dampening: 0.0, decay: None, rows });
+        let decay = Some(Decay { rate: 0.1, form: Form::Decoupled });
+        vec![
+            sgd(),
+            Optimizer::Sgd(Sgd { lr: 0.3.into(), decay, rows: Rows::Dense }),
+            momentum(Rows::Dense),
+            momentum(Rows::Lazy),
+            Optimizer::Adam(Adam::with_rate(0.05)),
+        ]
+    }
+
+    /// Record by record what the reference keeps in memory: nothing that was touched or moved is missing, nothing else is there.
+    #[test]
+    fn a_recording_is_the_dense_trajectory_without_rows_that_rest() {
+        for precision in [Precision::F64, Precision::F32] {
+            for optimizer in optimizers() {
+                let values = scenario(optimizer.clone(), precision).materialise().unwrap();
+                let mut watch = Watch::all(&values.scenario);
+                watch.items.retain(|row| row % 5 != 1);
+                let (sparse, dense) = (record(&values, &watch), Reference.train(&values).unwrap());
+                for (tower, watched) in [(0, &watch.items), (1, &watch.users)] {
+                    let expected: BTreeMap<_, _> = records(&dense, tower)
+                        .into_iter()
+                        .filter(|((_, row), _)| watched.contains(&(*row as usize)))
+                        .filter(|(_, (lookups, q, next, _))| *lookups > Some(0) || q != next)
+                        .collect();
+                    assert_eq!(records(&sparse, tower), expected, "{optimizer:?}");
+                    assert_eq!(sparse.towers()[tower].rows(), watched.len());
+                    assert_eq!(sparse.towers()[tower].settings(), dense.towers()[tower].settings());
+                    assert!((0..9).all(|t| sparse.towers()[tower].slots(t).unwrap().len() == 3));
+                }
+                for name in ["loss", "item/lr", "user/lr"] {
+                    assert_eq!(sparse.array(name), dense.array(name));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn rows_that_coast_or_decay_untouched_are_recorded() {
+        let untouched = |optimizer: &Optimizer| {
+            let values = scenario(optimizer.clone(), Precision::F64).materialise().unwrap();
+            let all = records(&record(&values, &Watch::all(&values.scenario)), 0);
+            all.values().filter(|(lookups, ..)| *lookups == Some(0)).count()
+        };
+        let found: Vec<bool> = optimizers().iter().map(|optimizer| untouched(optimizer) > 0).collect();
+        assert_eq!(found, [false, true, true, false, true]);
+    }
+
+    #[test]
+    fn every_fourth_step_is_the_dense_trajectory_at_those_steps() {
+        for optimizer in optimizers() {
+            let values = scenario(optimizer, Precision::F64).materialise().unwrap();
+            let every = |every| record(&values, &Watch { every, ..Watch::all(&values.scenario) });
+            let (some, all) = (every(4), every(1));
+            let tower = some.towers()[0];
+            assert_eq!((0..tower.steps()).map(|t| tower.step_number(t)).collect::<Vec<_>>(), [0, 4, 8]);
+            assert!(!tower.consecutive() && all.towers()[0].consecutive());
+            for tower in [0, 1] {
+                let mut expected = records(&all, tower);
+                expected.retain(|(step, _), _| step % 4 == 0);
+                assert_eq!(records(&some, tower), expected);
+            }
+        }
+    }
+
+    #[test]
+    fn short_batches_are_padded_and_long_ones_refused() {
+        let mut scenario = scenario(sgd(), Precision::F64);
+        let batch = |users: &[usize]| Batch { users: users.to_vec(), positives: users.to_vec(), negatives: vec![] };
+        scenario.batches = Some(vec![batch(&[0, 1, 2]), batch(&[4])]);
+        scenario.steps = 2;
+        let values = scenario.materialise().unwrap();
+        let found = record(&values, &Watch::all(&scenario));
+        assert_eq!(found.towers()[0].slots(1).unwrap(), [Some(4), None, None]);
+        assert_eq!(found.array("user/ids").unwrap().integer(5), -1);
+
+        let folder = tempfile::tempdir().unwrap();
+        let mut recorder =
+            Recorder::create(&folder.path().join("run"), false, &scenario, &Watch::all(&scenario)).unwrap();
+        let mut session = Session::<f64>::new(&values);
+        let error = recorder.step(&mut session, &batch(&[0, 1, 2, 3])).unwrap_err().to_string();
+        assert_eq!(error, "step 0: item batch: expected at most 3 lookups, found 4");
+        drop(recorder);
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn rows_that_are_never_touched_leave_an_empty_history() {
+        let mut scenario = scenario(sgd(), Precision::F64);
+        scenario.batches = Some(vec![Batch { users: vec![0, 1], positives: vec![0, 1], negatives: vec![] }; 9]);
+        let values = scenario.materialise().unwrap();
+        let found = record(&values, &Watch { items: vec![11, 7], users: vec![], every: 1 });
+        assert_eq!((found.towers().len(), found.towers()[0].rows(), records(&found, 0).len()), (1, 2, 0));
+    }
+
+    #[test]
+    fn what_cannot_be_recorded_is_refused() {
+        let scenario = scenario(sgd(), Precision::F64);
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("run.safetensors");
+        let create = |watch: &Watch| Recorder::create(&path, false, &scenario, watch);
+        let all = Watch::all(&scenario);
+        assert!(create(&Watch { items: vec![12], ..all.clone() }).unwrap_err().is_usage());
+        assert!(create(&Watch { every: 0, ..all.clone() }).unwrap_err().is_usage());
+        assert!(create(&Watch { items: vec![], users: vec![], every: 1 }).unwrap_err().is_usage());
+        assert!(create(&all).unwrap().finish().unwrap_err().is_usage());
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+        std::fs::write(&path, "mine").unwrap();
+        assert!(create(&all).unwrap_err().is_usage());
+    }
+}

@@ -86,9 +86,13 @@ impl NormStatistics {
             .zip(start)
             .map(|(a, norm)| if *a == 0.0 { 0.0 } else { a / norm.powi(4) })
             .collect();
+        let (popularity, energy) = rayon::join(
+            || spearman_interval(&counts, end, resamples, seed),
+            || spearman_interval(energy, end, resamples, seed),
+        );
         NormStatistics {
-            popularity: spearman_interval(&counts, end, resamples, seed),
-            energy: spearman_interval(energy, end, resamples, seed),
+            popularity,
+            energy,
             resamples,
             head_over_tail: mean(&order[..rows.div_ceil(10)]) / mean(&order[rows / 2..]),
             start: Quantiles::of(start),

@@ -200,11 +200,7 @@ impl TrainOptions {
     /// over the batch and a pair's own gradient is 1/B of it; for momentum (1−β) times that, since the buffer sums 1/(1−β)
     /// gradients; for the others a constant, since they are free of the gradient's scale.
     pub fn learning_rate(&self, batch: usize) -> f64 {
-        let sgd = batch as f64
-            * match self.similarity {
-                Similarity::Cosine => 0.1,
-                Similarity::Dot => 0.1,
-            };
+        let sgd = 0.02 * batch as f64;
         self.lr.unwrap_or(match self.optimizer {
             OptimizerName::Sgd => sgd,
             OptimizerName::Momentum | OptimizerName::Nesterov => sgd * (1.0 - self.momentum),

@@ -1,1 +1,223 @@
+use std::path::Path;
 
+use super::*;
+use crate::interactions::{GenerateOptions, generate};
+use crate::trajectory::{Rows, Similarity, Trajectory};
+
+fn data() -> Dataset {
+    let options = GenerateOptions { users: 40, items: 30, interactions: 600, ..GenerateOptions::default() };
+    generate(&options).unwrap()
+}
+
+fn quick() -> TrainOptions {
+    TrainOptions { dim: 4, batch: 32, length: Length::Steps(20), ..TrainOptions::preset("cosine").unwrap() }
+}
+
+fn output(folder: &Path, force: bool) -> Output {
+    Output { folder: folder.to_owned(), force }
+}
+
+fn names(folder: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir(folder).unwrap();
+    let mut names: Vec<String> = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn a_run_writes_four_files_that_read_back() {
+    let place = tempfile::tempdir().unwrap();
+    let folder = place.path().join("run");
+    let mut seen = Vec::new();
+    let training = train(&data(), &quick(), Some(&output(&folder, false)), &mut |at| seen.push(at)).unwrap();
+    assert_eq!(names(&folder), ["metrics.json", "model.safetensors", "scenario.toml", "trajectory.safetensors"]);
+    assert_eq!(Model::open(&folder.join("model.safetensors")).unwrap(), training.model);
+    assert_eq!(Scenario::open(&folder.join("scenario.toml")).unwrap(), training.scenario);
+    let metrics: serde_json::Value =
+        serde_json::from_str(&std::fs::read_to_string(folder.join("metrics.json")).unwrap()).unwrap();
+    assert_eq!(metrics["schema"], METRICS_SCHEMA);
+    assert_eq!(metrics["evaluation"]["cosine"]["recall"].as_f64(), training.evaluation.cosine.recall);
+    assert_eq!(metrics.get("seconds"), None);
+    let trajectory = Trajectory::open(&folder.join("trajectory.safetensors")).unwrap();
+    let towers = trajectory.towers();
+    assert_eq!((towers[0].rows(), towers[1].rows(), towers[0].steps()), (30, 40, 20));
+    // 480 train pairs are 15 batches an epoch; 20 steps are one epoch and a third.
+    assert_eq!(training.epochs.iter().map(|epoch| epoch.steps).collect::<Vec<_>>(), [15, 5]);
+    assert_eq!(training.dropped, 0);
+    assert_eq!(seen.iter().map(|at| at.step).collect::<Vec<_>>(), (1..=20).collect::<Vec<_>>());
+    assert_eq!((seen[14].epoch, seen[15].epoch, seen[0].steps), (0, 1, 20));
+    // The trajectory ends where the model is.
+    for (tower, table) in towers.iter().zip([&training.model.items, &training.model.users]) {
+        let mut last = vec![0.0; 4];
+        for row in 0..tower.rows() {
+            if tower.embedding(20, row, &mut last) {
+                assert_eq!(last, table.row(tower.row_number(row) as usize));
+            }
+        }
+    }
+}
+
+#[test]
+fn the_same_seed_gives_the_same_files_and_another_seed_others() {
+    let place = tempfile::tempdir().unwrap();
+    let run = |name: &str, seed: u64| {
+        let folder = place.path().join(name);
+        train(&data(), &TrainOptions { seed, ..quick() }, Some(&output(&folder, false)), &mut |_| {}).unwrap();
+        names(&folder).into_iter().map(|name| std::fs::read(folder.join(name)).unwrap()).collect::<Vec<_>>()
+    };
+    let (first, again, other) = (run("a", 1), run("b", 1), run("c", 2));
+    assert!(first == again);
+    assert!(first.iter().zip(&other).all(|(first, other)| first != other));
+}
+
+#[test]
+fn recording_does_not_change_training() {
+    let place = tempfile::tempdir().unwrap();
+    let recorded = train(&data(), &quick(), Some(&output(place.path(), false)), &mut |_| {}).unwrap();
+    let plain = train(&data(), &quick(), None, &mut |_| {}).unwrap();
+    assert_eq!(recorded.model, plain.model);
+    assert_eq!((recorded.recorded.is_some(), plain.recorded), (true, None));
+}
+
+#[test]
+fn every_epoch_has_every_pair_once_and_drops_what_fills_no_batch() {
+    let data = data();
+    let scenario = TrainOptions { batch: 50, ..quick() }.scenario(&data).unwrap();
+    let mut batches = batches::Batches::new(&data, &scenario);
+    let mut all: Vec<(usize, usize)> = data.train.iter().map(|pair| (pair.user as usize, pair.item as usize)).collect();
+    all.sort_unstable();
+    let mut orders = Vec::new();
+    for epoch in 0..2 {
+        let mut seen = Vec::new();
+        for _ in 0..9 {
+            let (found, batch) = batches.next_batch();
+            assert_eq!((found, batch.users.len(), batch.positives.len()), (epoch, 50, 50));
+            seen.extend(batch.users.into_iter().zip(batch.positives));
+        }
+        orders.push(seen.clone());
+        seen.sort_unstable();
+        let distinct = seen.len();
+        seen.dedup();
+        assert_eq!((distinct, seen.len()), (450, 450));
+        assert!(seen.iter().all(|pair| all.binary_search(pair).is_ok()));
+    }
+    assert_ne!(orders[0], orders[1]);
+    assert_eq!(train(&data, &TrainOptions { batch: 50, ..quick() }, None, &mut |_| {}).unwrap().dropped, 30);
+}
+
+#[test]
+fn a_folder_with_something_in_it_is_refused_unless_forced() {
+    let place = tempfile::tempdir().unwrap();
+    std::fs::write(place.path().join("notes.txt"), "mine").unwrap();
+    std::fs::write(place.path().join("metrics.json"), "old").unwrap();
+    let error = train(&data(), &quick(), Some(&output(place.path(), false)), &mut |_| {}).unwrap_err();
+    assert!(error.is_usage(), "{error}");
+    assert_eq!(names(place.path()), ["metrics.json", "notes.txt"]);
+    train(&data(), &quick(), Some(&output(place.path(), true)), &mut |_| {}).unwrap();
+    assert_eq!(names(place.path()).len(), 5);
+    assert!(std::fs::read_to_string(place.path().join("metrics.json")).unwrap().contains(METRICS_SCHEMA));
+    let missing = place.path().join("no/folder");
+    assert!(train(&data(), &quick(), Some(&output(&missing, false)), &mut |_| {}).unwrap_err().is_input());
+}
+
+#[test]
+fn nothing_is_left_behind_after_an_error() {
+    let place = tempfile::tempdir().unwrap();
+    let folder = place.path().join("run");
+    let diverging = TrainOptions { lr: Some(1e38), similarity: Similarity::Dot, ..quick() };
+    let error = train(&data(), &diverging, Some(&output(&folder, false)), &mut |_| {}).unwrap_err();
+    assert!(error.is_not_finite(), "{error}");
+    assert!(!folder.exists());
+    // A folder that was there stays, as empty as it was, or with what was in it.
+    std::fs::create_dir(&folder).unwrap();
+    train(&data(), &diverging, Some(&output(&folder, false)), &mut |_| {}).unwrap_err();
+    assert_eq!(names(&folder), [""; 0]);
+    train(&data(), &quick(), Some(&output(&folder, false)), &mut |_| {}).unwrap();
+    let before = std::fs::read(folder.join("metrics.json")).unwrap();
+    train(&data(), &diverging, Some(&output(&folder, true)), &mut |_| {}).unwrap_err();
+    assert_eq!(names(&folder).len(), 4);
+    assert_eq!(std::fs::read(folder.join("metrics.json")).unwrap(), before);
+}
+
+#[test]
+fn a_dataset_without_test_part_trains_and_has_no_relevance() {
+    let mut data = data();
+    data.test.clear();
+    let training = train(&data, &quick(), None, &mut |_| {}).unwrap();
+    assert_eq!((training.evaluation.cosine.recall, training.evaluation.without_test), (None, 40));
+    assert!(training.item.popularity.is_some());
+}
+
+#[test]
+fn sgd_on_cosines_couples_norm_and_popularity_on_the_built_in_data() {
+    let data = generate(&GenerateOptions::default()).unwrap();
+    let options = TrainOptions { length: Length::Epochs(3), ..TrainOptions::preset("cosine").unwrap() };
+    let training = train(&data, &options, None, &mut |_| {}).unwrap();
+    let spearman = training.item.popularity.unwrap();
+    assert!(spearman.low > 0.8, "{spearman:?}");
+    assert!(training.item.median_displacement > 1.0, "{:?}", training.item);
+    assert_eq!(training.item.longer, training.item.rows);
+    assert!(training.evaluation.dot.average_popularity > training.evaluation.cosine.average_popularity);
+    let losses: Vec<f64> = training.epochs.iter().map(|epoch| epoch.loss).collect();
+    assert!(losses.is_sorted_by(|a, b| a > b), "{losses:?}");
+}
+
+/// A_T and Σs² are those that the auditor derives from the recorded histories.
+#[test]
+fn quartic_growth_holds_between_the_reported_numbers() {
+    let options = TrainOptions { precision: Precision::F64, ..quick() };
+    let training = train(&data(), &options, None, &mut |_| {}).unwrap();
+    let values = Scenario { steps: 1, ..training.scenario.clone() }.materialise().unwrap();
+    let start = norms(&values.item.tables[0]);
+    let end = norms(&training.model.items);
+    let mut lower: Vec<f64> = start.iter().zip(&end).map(|(start, end)| (end / start).powi(4) - 1.0).collect();
+    lower.sort_by(f64::total_cmp);
+    // ‖q_T‖⁴ ≥ ‖q_0‖⁴ + A_T row by row, so the medians are ordered as well.
+    let median = (lower[14] + lower[15]) / 2.0;
+    assert!(training.item.median_displacement > 0.0 && training.item.median_displacement <= median * (1.0 + 1e-9));
+}
+
+#[test]
+fn a_given_scenario_is_trained_and_one_that_does_not_fit_is_refused() {
+    let data = data();
+    let scenario = quick().scenario(&data).unwrap();
+    let run = |scenario: &Scenario| train_scenario(&data, scenario, &quick(), None, &mut |_| {});
+    assert_eq!(run(&scenario).unwrap().model, train(&data, &quick(), None, &mut |_| {}).unwrap().model);
+    let mut wrong = scenario.clone();
+    wrong.item.rows = 29;
+    assert_eq!(run(&wrong).unwrap_err().to_string(), "item.rows: expected 30, as in the dataset, found 29");
+    let mut wrong = scenario.clone();
+    wrong.sampler.batch = 1000;
+    assert!(run(&wrong).unwrap_err().is_input());
+    let mut wrong = scenario.clone();
+    wrong.batches = Some(Vec::new());
+    assert!(run(&wrong).unwrap_err().is_input());
+}
+
+#[test]
+fn every_optimizer_and_uniform_negatives_train_and_record() {
+    let place = tempfile::tempdir().unwrap();
+    for (optimizer, k) in OptimizerName::ALL.into_iter().zip(0..) {
+        for rows in [Rows::Dense, Rows::Lazy] {
+            let folder = place.path().join(format!("{k}-{rows}"));
+            let options = TrainOptions { optimizer, rows, negatives: Some(3), weight_decay: 1e-3, ..quick() };
+            let training = train(&data(), &options, Some(&output(&folder, false)), &mut |_| {}).unwrap();
+            assert!(training.epochs[0].loss.is_finite());
+            let trajectory = Trajectory::open(&folder.join("trajectory.safetensors")).unwrap();
+            assert_eq!(trajectory.array("item/ids").unwrap().shape(), [20, 32 * 4]);
+            assert_eq!(trajectory.towers()[0].settings().optimizer.unwrap().sparse, Some(rows));
+        }
+    }
+}
+
+#[test]
+fn a_model_that_does_not_fit_its_names_is_refused() {
+    let place = tempfile::tempdir().unwrap();
+    let path = place.path().join("model.safetensors");
+    let mut model = train(&data(), &quick(), None, &mut |_| {}).unwrap().model;
+    model.item_names.pop();
+    model.save(&path, false).unwrap();
+    let error = Model::open(&path).unwrap_err().to_string();
+    assert!(error.ends_with("item/table: expected shape [29, d], one row a name, found [30, 4]"), "{error}");
+    assert!(model.save(&path, false).unwrap_err().is_usage());
+}
