@@ -221,7 +221,9 @@ impl<const BITS: i32> Running<BITS> {
         f64::from_bits(((1023 - BITS as i64) as u64) << 52)
     }
     fn rounded(value: f64, inherited: f64) -> Self {
-        Running { value, error: inherited + Self::unit_roundoff() * value.abs() }
+        let error = inherited + Self::unit_roundoff() * value.abs();
+        // 0·∞: nothing is known.
+        Running { value, error: if error.is_nan() { f64::INFINITY } else { error } }
     }
     /// A value known only to within `error`.
     pub fn uncertain(value: f64, error: f64) -> Self {
@@ -380,5 +382,6 @@ mod tests {
     fn dividing_by_a_number_that_may_be_zero_leaves_nothing_known() {
         let quotient = Running::<53>::one() / Running::<53>::uncertain(1.0, 1.0);
         assert_eq!(quotient.error(), f64::INFINITY);
+        assert_eq!((quotient * Running::zero()).error(), f64::INFINITY);
     }
 }

@@ -35,10 +35,15 @@ impl HeavyBall {
     }
 }
 
+/// A setting to six decimals: a measured one carries more digits than it means.
+pub(super) fn shown(setting: f64) -> f64 {
+    (setting * 1e6).round() / 1e6
+}
+
 pub(super) fn momentum_status(momentum: f64, condition: Condition) -> Status {
     match condition {
         Condition::ScalarStep | Condition::NoMomentum if momentum != 0.0 => {
-            Status::Unmet(format!("momentum {momentum}"))
+            Status::Unmet(format!("momentum {}", shown(momentum)))
         }
         _ => Status::Met("momentum keeps one direction for all coordinates".into()),
     }

@@ -140,7 +140,7 @@ impl Optimizer {
     pub fn status(&self, condition: Condition) -> Status {
         let decay = match self.decay().filter(|decay| decay.rate != 0.0) {
             None => Status::Met("no weight decay".into()),
-            Some(decay) => Status::Unmet(format!("weight decay {}", decay.rate)),
+            Some(decay) => Status::Unmet(format!("weight decay {}", heavy_ball::shown(decay.rate))),
         };
         let method = each!(self, optimizer => optimizer.status(condition));
         match (condition, method) {

@@ -200,7 +200,12 @@ impl TrainOptions {
     /// over the batch and a pair's own gradient is 1/B of it; for momentum (1−β) times that, since the buffer sums 1/(1−β)
     /// gradients; for the others a constant, since they are free of the gradient's scale.
     pub fn learning_rate(&self, batch: usize) -> f64 {
-        let sgd = 0.02 * batch as f64;
+        let a_pair = match self.similarity {
+            Similarity::Cosine => 0.02,
+            // Without 1/τ and 1/‖q‖ the gradients of inner products start out an order smaller.
+            Similarity::Dot => 0.1,
+        };
+        let sgd = a_pair * batch as f64;
         self.lr.unwrap_or(match self.optimizer {
             OptimizerName::Sgd => sgd,
             OptimizerName::Momentum | OptimizerName::Nesterov => sgd * (1.0 - self.momentum),
