@@ -16,7 +16,7 @@ use crate::verdict::ExitCode;
 /// assert_eq!(error.to_string(), "run.safetensors: q: expected a finite number, found NaN at step 3, row 7, column 0");
 /// assert!(error.is_input());
 /// ```
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, PartialEq, Eq, thiserror::Error)]
 pub struct Error {
     kind: Kind,
     place: String,
@@ -39,6 +39,13 @@ impl fmt::Display for Error {
         } else {
             write!(f, "{}: {}", self.place, self.message)
         }
+    }
+}
+
+/// The message, so that an error which leaves `main` reads like any other.
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
     }
 }
 

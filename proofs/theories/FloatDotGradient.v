@@ -7,7 +7,7 @@
     gamma_k = k u / (1 - k u) and under (3d+10)(d+2) u <= 6 (d up to 5789 in binary32),
       |<q,g>|           <= gamma_(2d+10) |a|    (exact inner product with the computed gradient),
       |fl <q,g>|        <= gamma_(3d+10) |a|    (inner product computed in the same precision).
-    Without the condition on d the constants are gamma_(3d+9) and gamma_(4d+9). The scale is
+    Without the condition on d the second constant is gamma_(4d+9). The scale is
     |a|, never |q||g|: when a is parallel to q the gradient is all cancellation.
     If the gradient is then stored with a roundoff v, at most v |q||g| is added.
 

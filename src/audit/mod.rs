@@ -244,7 +244,7 @@ fn audit_tower(trajectory: &Trajectory, tower: &Tower<'_>) -> Result<OneTower> {
                 estimate: None,
                 interval: None,
                 evidence: format!(
-                    "{place}: several gradients arrived for one row and not all were applied; {} rows leave {} in such a step and none in another",
+                    "{place}: several gradients arrived for one row and not all were applied; {} rows depart from the replay ({}), each first in such a step",
                     tally.first_by_lookups.several, replay.name
                 ),
             });
@@ -354,6 +354,25 @@ fn coupling(tower: Option<Side>, facts: &crate::facts::Facts) -> Option<Coupling
     })
 }
 
+/// What makes the measured update more than plain SGD.
+fn what_ran(diagnosis: &Diagnosis) -> Option<String> {
+    let number = |value: Option<f64>| value.filter(|value| *value != 0.0);
+    let mut parts = Vec::new();
+    if let Some(momentum) = number(diagnosis.momentum) {
+        let kind = if diagnosis.nesterov == Some(true) {
+            "Nesterov momentum"
+        } else {
+            "momentum"
+        };
+        parts.push(format!("{kind} ≈ {momentum:.3}"));
+    }
+    if let Some(decay) = number(diagnosis.weight_decay) {
+        parts.push(format!("weight decay ≈ {decay:.3}"));
+    }
+    let rows = diagnosis.sparse.map_or(String::new(), |rows| format!(" with {rows} updates"));
+    (!parts.is_empty()).then(|| format!("The run shows {}{rows}", parts.join(" and ")))
+}
+
 /// The cause, or the result, in plain words.
 fn sentence(audit: &Audit) -> String {
     if let Some(lost) = audit.diagnosis.findings.iter().find(|finding| finding.kind == "lost-duplicates") {
@@ -366,6 +385,17 @@ fn sentence(audit: &Audit) -> String {
     if let Some(violated) = of(Verdict::Violated).next() {
         let place = violated.observation.place.map_or(String::new(), |place| format!(" at {place}"));
         return format!("{} is violated{place}: {}.", violated.id, violated.observation.note);
+    }
+    if let Some(broken) = of(Verdict::Outside).find(|judged| judged.observation.observed == Observed::Breaks)
+        && let Some(ran) = what_ran(&audit.diagnosis)
+    {
+        let growth = audit.claim("norm-growth", broken.tower).map(|judged| judged.observation.observed);
+        let norms = match growth {
+            Some(Observed::Holds) => "; no step shrinks a norm all the same",
+            Some(Observed::Breaks) => ", and norms shrink",
+            _ => "",
+        };
+        return format!("{ran}: {} breaks as it must{norms}. Nothing is violated.", broken.id);
     }
     let reason = of(Verdict::Outside).find_map(|judged| match &judged.hypotheses {
         Hypotheses::Unmet(unmet) if judged.observation.observed == Observed::Breaks => unmet

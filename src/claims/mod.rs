@@ -176,7 +176,7 @@ impl dyn Claim + '_ {
 ///
 /// ```
 /// assert_eq!(perpend::claims::find("norm-growth")?.id(), "norm-growth");
-/// assert!(perpend::claims::find("norm-shrinks").unwrap_err().is_usage());
+/// assert!(perpend::claims::find("norm-shrinks").is_err_and(|error| error.is_usage()));
 /// # Ok::<(), perpend::Error>(())
 /// ```
 pub fn find(id: &str) -> Result<&'static dyn Claim> {

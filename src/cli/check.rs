@@ -6,12 +6,14 @@ use std::time::Duration;
 use super::{colour, print, print_json, progress};
 use crate::claims::check::{self, Options};
 use crate::claims::{ALL, Claim, find};
+use crate::condition::Condition;
 use crate::error::{Error, Result};
 use crate::reference::Reference;
 use crate::report::{Format, Suite, json, junit, terminal};
 use crate::scenario::Scenario;
 use crate::trainer::Trainer;
-use crate::verdict::{ExitCode, Observed};
+use crate::trajectory::Side;
+use crate::verdict::{ExitCode, Hypotheses, Verdict};
 
 #[derive(clap::Args)]
 pub(super) struct Arguments {
@@ -94,28 +96,32 @@ fn judge_case(claims: &[&dyn Claim], path: &Path, trainer: &dyn Trainer, format:
     let scenario = Scenario::open(path)?;
     let mut text = String::new();
     let mut entries = Vec::new();
-    let (mut broke, mut held) = (false, false);
+    let mut verdicts = Vec::new();
     for claim in claims {
         let observation = check::check_case(*claim, &scenario, trainer)?;
-        broke |= observation.observed == Observed::Breaks;
-        held |= observation.observed == Observed::Holds;
-        let word = match observation.observed {
-            Observed::Breaks => "FAIL",
-            Observed::Holds => "pass",
-            Observed::Inconclusive => "none",
+        let status = |&condition: &Condition| (condition, scenario.status(Side::Item, condition));
+        let hypotheses = Hypotheses::collect(claim.conditions().iter().map(status));
+        let verdict = Verdict::judge(observation.observed, &hypotheses);
+        verdicts.push(verdict);
+        let word = match verdict {
+            Verdict::Violated => "FAIL",
+            Verdict::Confirmed => "pass",
+            Verdict::Outside => "outside",
+            Verdict::Undecided => "undecided",
         };
         text += &format!("{word} {}        trainer {}        case {}\n", claim.id(), trainer.name(), path.display());
+        if let Hypotheses::Unmet(conditions) = &hypotheses {
+            for (condition, why) in conditions {
+                text += &format!("  unmet      {condition}: {why}\n");
+            }
+        }
         text += &terminal::block(claim.id(), Some(&observation), &observation.note, &scenario);
         entries.push(serde_json::json!({
-            "id": claim.id(), "observation": observation.observed, "residual": observation.residual,
+            "id": claim.id(), "verdict": verdict, "observation": observation.observed, "residual": observation.residual,
             "allowed": observation.allowed, "where": observation.place, "judged": observation.judged,
         }));
     }
-    let code = match (broke, held) {
-        (true, _) => ExitCode::Violated,
-        (false, true) => ExitCode::Success,
-        (false, false) => ExitCode::Undecided,
-    };
+    let code = ExitCode::from_verdicts(verdicts);
     match format {
         Format::Human => print(&text)?,
         Format::Json => {

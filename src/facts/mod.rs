@@ -100,10 +100,10 @@ pub struct Worst {
 
 impl Worst {
     fn margin(&self) -> f64 {
-        if self.residual <= 0.0 {
-            0.0
-        } else {
-            self.residual / self.allowed
+        match self.allowed > 0.0 {
+            true => self.residual / self.allowed,
+            false if self.residual > 0.0 => f64::INFINITY,
+            false => 0.0,
         }
     }
     /// The larger margin; of equal ones the earlier place, so that the order of merging does not matter.

@@ -99,6 +99,31 @@ fn observations_are_the_truth_with_and_without_header_permuted_and_scaled() {
     assert!(wrong.is_empty(), "{wrong:#?}");
 }
 
+/// The fixture is what the reference trainer makes of its scenario, and every claim is confirmed on it.
+#[test]
+fn the_reference_trajectory_is_reproduced_and_confirmed() {
+    use perpend::scenario::Scenario;
+    use perpend::trainer::Trainer;
+
+    let file = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/trajectories/sgd.safetensors");
+    let fixture = Trajectory::open(&file).unwrap();
+    let scenario = Scenario::from_toml(include_str!("../../fixtures/scenarios/sgd.toml")).unwrap();
+    let made = perpend::reference::Reference.train(&scenario.materialise().unwrap()).unwrap();
+    assert_eq!(fixture.settings(), made.settings());
+    for (name, array) in made.arrays() {
+        let recorded = fixture.array(name).unwrap_or_else(|| panic!("{name} is missing"));
+        assert_eq!(recorded.shape(), array.shape(), "{name}");
+        for index in 0..array.len() {
+            // The exponential may differ in its last place from one C library to the next, and later steps amplify that.
+            let (old, new) = (recorded.value(index), array.value(index));
+            approx::assert_relative_eq!(old, new, epsilon = 1e-10, max_relative = 1e-10);
+        }
+    }
+    let audit = audit(&fixture).unwrap();
+    assert!(audit.claims.iter().all(|judged| judged.verdict == Verdict::Confirmed), "{:#?}", audit.claims);
+    assert_eq!((audit.exit_code(), audit.diagnosis.contradictions.len()), (ExitCode::Success, 0));
+}
+
 #[test]
 fn a_lost_duplicate_is_caught_at_its_step_and_row_with_and_without_header() {
     let Some(folder) = folder() else { return };
