@@ -64,6 +64,8 @@ def load_tables():
     slugs = [s for s in read("slugs.txt").split("\n") if s]
     claims = table("claims.tsv", 3)
     notes = table("notes.tsv", 3)
+    # slugs.txt lists the claims of the theory in its order; a claim beyond these is announced by its own row.
+    slugs += [slug for slug in dict.fromkeys(slug for _, slug, _, _ in claims) if slug not in slugs]
     listed, by_slug = {}, {}
     for where, slug, theorem, cls in claims:
         if slug not in slugs:

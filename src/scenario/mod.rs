@@ -280,6 +280,18 @@ impl Scenario {
         if !(0.0..=1.0).contains(&momentum) {
             return Err(Error::input(at("optimizer.momentum"), "a number between 0 and 1", momentum));
         }
+        let declared = tower.optimizer.declare();
+        if let Some((beta1, beta2)) = declared.betas
+            && !((0.0..1.0).contains(&beta1) && (0.0..1.0).contains(&beta2))
+        {
+            let found = format!("{beta1} and {beta2}");
+            return Err(Error::input(at("optimizer.betas"), "numbers of at least 0 and below 1", found));
+        }
+        for (name, value) in [("epsilon", declared.eps), ("dampening", declared.dampening)] {
+            if let Some(value) = value.filter(|value| !(value.is_finite() && *value >= 0.0)) {
+                return Err(Error::input(at("optimizer").to_string() + "." + name, "a number of at least 0", value));
+            }
+        }
         let blocks = tower.encoder.blocks(tower.rows, self.dim);
         if let Some(block) = blocks.iter().find(|block| block.width == 0 || block.rows == 0) {
             return Err(Error::input(
