@@ -224,10 +224,11 @@ impl Claim for DeclaredStep {
     }
 }
 
-/// The replay that explains most: of those with the fewest broken records the first.
+/// The replay that explains most: the fewest broken records, and of equal ones the smallest residual for its allowance.
 pub(crate) fn best<'a>(facts: &Facts, context: &'a Context) -> Option<(&'a Replay, Tally)> {
     let tallies = context.replays.iter().enumerate().map(|(place, replay)| (replay, facts.tally(&tally_name(place))));
-    tallies.min_by_key(|(_, tally)| tally.broken)
+    let margin = |tally: &Tally| tally.worst.map_or(0.0, |worst| worst.margin());
+    tallies.min_by(|(_, a), (_, b)| a.broken.cmp(&b.broken).then(margin(a).total_cmp(&margin(b))))
 }
 
 /// Where duplicates were lost, if that is what the breaks say: every row that leaves the rule first leaves it in a step

@@ -99,7 +99,8 @@ pub struct Worst {
 }
 
 impl Worst {
-    fn margin(&self) -> f64 {
+    /// The residual in units of its allowance.
+    pub fn margin(&self) -> f64 {
         match self.allowed > 0.0 {
             true => self.residual / self.allowed,
             false if self.residual > 0.0 => f64::INFINITY,
