@@ -130,3 +130,20 @@ impl Claim for QuarticGrowth {
 }
 
 theorem!(quartic_growth, QuarticGrowth, "holds, 66 judged; norms 1.668013155 1.186564277 1.354420513");
+
+#[cfg(test)]
+mod sides {
+    use super::*;
+
+    /// With ‖q_0‖⁴ = 1 and one step of A = a = 2: the lower bound is 3, the upper ones 4 and 3 + (3/2)·ln 3.
+    #[test]
+    fn quartic_growth_is_judged_from_both_sides() {
+        let row =
+            |last: f64| RowSummary { initial: 1.0, displacement: 2.0, largest: 2.0, last, ..RowSummary::default() };
+        assert_eq!(bounds(&row(3.5)), (3.0, 4.0));
+        assert_eq!((excess(&row(3.5)), excess(&row(2.5)), excess(&row(4.5))), (-0.5, 0.5, 0.5));
+        // Many small steps: the logarithm is the smaller one.
+        let many = RowSummary { initial: 1.0, displacement: 100.0, largest: 1.0, ..RowSummary::default() };
+        assert_eq!(bounds(&many).1, 101.0 + 0.5 * 101.0_f64.ln());
+    }
+}
