@@ -12,7 +12,8 @@
 //!
 //! *Hypotheses*: CosineLoss, IsotropicJacobian, PrivateParameters, ScalarStep, FreshGradient, NoEpsilon.
 //! *Shapes*: q, Δq: `[d]`. *Dimensionless* in the direction.
-//! *Allowed residual*: (L+2)·u·‖q‖·max(‖q‖,‖q'‖) for the rounding of the stored row, + η times the gradient's allowance.
+//! *Allowed residual*: (L+2)·u·‖q‖·max(‖q‖,‖q'‖) for the rounding of the stored row, + ‖Δq‖/‖g‖ times the
+//! gradient's allowance.
 //! *Twins that must break it*: inner products; a two-layer encoder; a shared map; momentum; weight decay; Adam; stale
 //! gradients; an active epsilon. *Controls that must not*: a schedule, row-wise AdaGrad, a frozen bias, a deep user tower
 //! trained by Adam, momentum 0, lost duplicates (only `declared-step` sees those).
