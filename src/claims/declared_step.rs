@@ -235,7 +235,7 @@ pub(crate) fn best<'a>(facts: &Facts, context: &'a Context) -> Option<(&'a Repla
 /// that looked it up more than once.
 pub(crate) fn lost_duplicates(tally: &Tally) -> Option<crate::verdict::Place> {
     let first = tally.first_by_lookups;
-    let only_several = first.several > 0 && first.once == 0 && first.none == 0 && first.unknown == 0;
+    let only_several = first.once == 0 && first.none == 0 && first.unknown == 0;
     let (step, row) = first.several_at.filter(|_| only_several)?;
     Some(crate::verdict::Place { step, row })
 }
