@@ -8,8 +8,8 @@ use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestError, Test
 use rayon::prelude::*;
 use serde::Serialize;
 
-use super::Claim;
 use super::specimen::Specimen;
+use super::{Claim, Sampling};
 use crate::error::Result;
 use crate::geometry::norm_f64;
 use crate::reference::Session;
@@ -171,12 +171,16 @@ pub fn check(
     let worst = Mutex::new(0.0_f64);
     let failure: Mutex<Option<Failure>> = Mutex::new(None);
     let stop = AtomicBool::new(false);
+    let wanted = match claim.about().sampling {
+        Sampling::EveryCase => options.cases,
+        Sampling::Statistical { cases, .. } => cases.min(options.cases),
+    };
     let out_of_time = || options.time.is_some_and(|time| start.elapsed() > time);
 
     // Independent streams of scenarios, a fixed number of them, so that the cases do not depend on the machine.
     const STREAMS: u64 = 8;
     (0..STREAMS).into_par_iter().for_each(|stream| {
-        let share = options.cases / STREAMS + u64::from(stream < options.cases % STREAMS);
+        let share = wanted / STREAMS + u64::from(stream < wanted % STREAMS);
         if share == 0 {
             return;
         }
@@ -304,7 +308,7 @@ fn specimens(
                 if !has_directions(&materialised) {
                     continue;
                 }
-                match claim.examine(&materialised, &*specimen.trainer(trainer)) {
+                match specimen.examine(claim, &materialised, trainer) {
                     Ok(observation) => {
                         margin = margin.max(observation.margin());
                         broke += u64::from(observation.observed == Observed::Breaks);

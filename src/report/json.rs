@@ -27,12 +27,12 @@ pub fn one_claim(claim: &dyn Claim) -> Value {
         .collect();
     json!({
         "id": claim.id(),
-        "statement": claim.statement(),
+        "statement": claim.about().statement,
         "kind": claim.kind(),
         "conditions": claim.conditions(),
-        "source": claim.source(),
+        "source": claim.about().source,
         "proof": { "standing": proofs::standing(claim.id()), "theorems": theorems },
-        "derivation": claim.derivation(),
+        "derivation": claim.about().derivation,
         "twins": specimens(claim.twins()),
         "controls": specimens(claim.controls()),
         "audited": claim.kind().is_audited(),

@@ -72,7 +72,7 @@ pub fn claims(claims: &[&dyn Claim]) -> String {
         table.add_row(vec![
             claim.id().to_string(),
             claim.kind().to_string(),
-            claim.statement().to_string(),
+            claim.about().statement.to_string(),
             if conditions.is_empty() {
                 "–".into()
             } else {
@@ -172,7 +172,7 @@ pub fn block(
         } else {
             format!(" when {}", conditions.join(", "))
         };
-        let _ = writeln!(text, "  claim      {}{when}", claim.statement());
+        let _ = writeln!(text, "  claim      {}{when}", claim.about().statement);
     }
     if let Some(observation) = observation {
         let _ = writeln!(
@@ -284,12 +284,17 @@ fn coupling_text(coupling: &Coupling) -> String {
 /// All that is known of a claim.
 pub fn explain(claim: &dyn Claim) -> String {
     let mut text = format!("{}\n\n", claim.documentation());
-    let _ =
-        writeln!(text, "id          {}\nkind        {}\nstatement   {}", claim.id(), claim.kind(), claim.statement());
+    let _ = writeln!(
+        text,
+        "id          {}\nkind        {}\nstatement   {}",
+        claim.id(),
+        claim.kind(),
+        claim.about().statement
+    );
     for condition in claim.conditions() {
         let _ = writeln!(text, "condition   {condition}: {}", condition.describe());
     }
-    let _ = writeln!(text, "allowed     {}", claim.derivation());
+    let _ = writeln!(text, "allowed     {}", claim.about().derivation);
     let _ = writeln!(text, "proof       {}", proofs::standing(claim.id()));
     for proof in proofs::of(claim.id()) {
         let file = proof.file().unwrap_or_else(|| "–".into());
