@@ -130,7 +130,7 @@ enum Outcome {
 }
 
 /// An embedding of length 0 has no direction: no claim speaks of it.
-fn has_directions(materialised: &Materialised) -> bool {
+pub(crate) fn has_directions(materialised: &Materialised) -> bool {
     let session = Session::<f64>::new(materialised);
     let all = |side: Side| {
         (0..materialised.scenario.tower(side).rows).all(|row| norm_f64(&session.embedding(side, row)) > 0.0)
@@ -292,46 +292,55 @@ pub fn check_case(claim: &dyn Claim, scenario: &Scenario, trainer: &dyn Trainer)
     claim.examine(&scenario.materialise()?, trainer)
 }
 
-/// A twin must break in some seed by its margin; a control must hold in every seed, and be judged in one at least.
+/// The results of several specimens.
 fn specimens(
     claim: &dyn Claim,
     specimens: &[Specimen],
     trainer: &dyn Trainer,
     must_break: bool,
 ) -> Result<Vec<SpecimenReport>> {
-    specimens
-        .iter()
-        .map(|specimen| {
-            let (mut broke, mut held, mut margin) = (0, 0, 0.0_f64);
-            for seed in 0..SPECIMEN_SEEDS {
-                let materialised = specimen.materialise(seed)?;
-                if !has_directions(&materialised) {
-                    continue;
-                }
-                match specimen.examine(claim, &materialised, trainer) {
-                    Ok(observation) => {
-                        margin = margin.max(observation.margin());
-                        broke += u64::from(observation.observed == Observed::Breaks);
-                        held += u64::from(observation.observed == Observed::Holds);
-                    }
-                    Err(error) if error.is_unsupported() || error.is_not_finite() => {}
-                    Err(error) => return Err(error),
-                }
+    specimens.iter().map(|specimen| specimen_report(claim, specimen, trainer, must_break)).collect()
+}
+
+/// The result of one specimen. A twin must break in some seed by its margin; a control must hold in every seed, and be judged
+/// in one at least.
+///
+/// # Errors
+/// The trainer's, unless the scenario is unsupported or leaves the finite numbers.
+pub fn specimen_report(
+    claim: &dyn Claim,
+    specimen: &Specimen,
+    trainer: &dyn Trainer,
+    must_break: bool,
+) -> Result<SpecimenReport> {
+    let (mut broke, mut held, mut margin) = (0, 0, 0.0_f64);
+    for seed in 0..SPECIMEN_SEEDS {
+        let materialised = specimen.materialise(seed)?;
+        if !has_directions(&materialised) {
+            continue;
+        }
+        match specimen.examine(claim, &materialised, trainer) {
+            Ok(observation) => {
+                margin = margin.max(observation.margin());
+                broke += u64::from(observation.observed == Observed::Breaks);
+                held += u64::from(observation.observed == Observed::Holds);
             }
-            let skipped = broke + held == 0 && !must_break;
-            let as_expected = if must_break {
-                broke > 0 && margin >= TWIN_MARGIN
-            } else {
-                broke == 0 && !skipped
-            };
-            Ok(SpecimenReport {
-                name: specimen.name,
-                drops: specimen.drops.map(|condition| condition.to_string()),
-                seeds: SPECIMEN_SEEDS,
-                broke,
-                margin,
-                as_expected,
-            })
-        })
-        .collect()
+            Err(error) if error.is_unsupported() || error.is_not_finite() => {}
+            Err(error) => return Err(error),
+        }
+    }
+    let skipped = broke + held == 0 && !must_break;
+    let as_expected = if must_break {
+        broke > 0 && margin >= TWIN_MARGIN
+    } else {
+        broke == 0 && !skipped
+    };
+    Ok(SpecimenReport {
+        name: specimen.name,
+        drops: specimen.drops.map(|condition| condition.to_string()),
+        seeds: SPECIMEN_SEEDS,
+        broke,
+        margin,
+        as_expected,
+    })
 }

@@ -59,6 +59,16 @@ impl Specimen {
         self
     }
 
+    /// Whether a fault is planted in the trainer.
+    pub fn has_fault(&self) -> bool {
+        self.fault.is_some()
+    }
+
+    /// Whether what is trained or declared differs from what the scenario says.
+    pub fn acts_on_the_trainer(&self) -> bool {
+        self.fault.is_some() || self.header.is_some()
+    }
+
     /// Judged by a false variant of the claim in place of the claim: a wrong sign, a wrong constant, a missing term. For
     /// identities that hold whatever is trained.
     pub fn judged_by(mut self, variant: Examine) -> Self {

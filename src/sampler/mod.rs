@@ -21,6 +21,15 @@ pub struct Batch {
 }
 
 impl Batch {
+    /// Takes one pair out.
+    pub(crate) fn remove(&mut self, pair: usize) {
+        self.users.remove(pair);
+        self.positives.remove(pair);
+        if !self.negatives.is_empty() {
+            self.negatives.remove(pair);
+        }
+    }
+
     /// The item row of every item slot: the positives, then the negatives pair after pair.
     pub fn item_slots(&self) -> Vec<usize> {
         self.positives.iter().copied().chain(self.negatives.iter().flatten().copied()).collect()
