@@ -8,8 +8,8 @@ use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestError, Test
 use rayon::prelude::*;
 use serde::Serialize;
 
+use super::Claim;
 use super::specimen::Specimen;
-use super::{Claim, Sampling};
 use crate::error::Result;
 use crate::geometry::norm_f64;
 use crate::reference::Session;
@@ -171,10 +171,7 @@ pub fn check(
     let worst = Mutex::new(0.0_f64);
     let failure: Mutex<Option<Failure>> = Mutex::new(None);
     let stop = AtomicBool::new(false);
-    let wanted = match claim.about().sampling {
-        Sampling::EveryCase => options.cases,
-        Sampling::Statistical { cases, .. } => cases.min(options.cases),
-    };
+    let wanted = claim.about().sampling.wanted(options.cases);
     let out_of_time = || options.time.is_some_and(|time| start.elapsed() > time);
 
     // Independent streams of scenarios, a fixed number of them, so that the cases do not depend on the machine.

@@ -17,7 +17,7 @@ macro_rules! theorem {
                 let report = crate::claims::check::check(claim, &crate::reference::Reference, &options, &|_| {}).unwrap();
                 let text = crate::report::terminal::failure_text(&report, "reference");
                 assert_eq!(report.status, crate::claims::check::Status::Passed, "{text}");
-                assert_eq!(report.cases, 500);
+                assert_eq!(report.cases, claim.about().sampling.wanted(500));
                 insta::assert_snapshot!(crate::claims::specimen::reference_observation(claim), @$snapshot);
             }
         }
@@ -26,6 +26,7 @@ macro_rules! theorem {
 
 pub mod check;
 pub(crate) mod declared_step;
+mod dilation_equivariance;
 mod frequency_norm_coupling;
 mod gradient_inverse_scaling;
 mod gradient_orthogonality;
@@ -33,6 +34,7 @@ mod heavy_ball_identity;
 mod norm_growth;
 pub mod proofs;
 mod quartic_growth;
+mod runs;
 pub mod specimen;
 mod update_orthogonality;
 
@@ -60,6 +62,7 @@ pub const ALL: &[&dyn Claim] = &[
     &frequency_norm_coupling::FrequencyNormCoupling,
     &declared_step::DeclaredStep,
     &heavy_ball_identity::HeavyBallIdentity,
+    &dilation_equivariance::DilationEquivariance,
 ];
 
 /// Why laws that need the embedding's own rate are left undecided.
@@ -131,6 +134,16 @@ pub enum Sampling {
         /// What each case samples and how the probability is bounded.
         how: &'static str,
     },
+}
+
+impl Sampling {
+    /// The number of cases to judge where so many are asked for.
+    pub fn wanted(&self, asked: u64) -> u64 {
+        match self {
+            Sampling::EveryCase => asked,
+            Sampling::Statistical { cases, .. } => asked.min(*cases),
+        }
+    }
 }
 
 /// What a claim says, apart from how it is checked.
@@ -335,7 +348,7 @@ mod tests {
     #[test]
     fn every_file_in_the_folder_is_a_claim_in_the_list() {
         let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src/claims");
-        let machinery = ["mod", "check", "proofs", "specimen"];
+        let machinery = ["mod", "check", "proofs", "runs", "specimen"];
         let files: BTreeSet<String> = std::fs::read_dir(folder)
             .unwrap()
             .map(|entry| entry.unwrap().path())

@@ -202,6 +202,14 @@ pub fn active_epsilon(seed: u64) -> Scenario {
     scenario
 }
 
+/// An epsilon far below every norm: a clamp that is never active.
+pub fn inactive_epsilon(seed: u64) -> Scenario {
+    let mut scenario = plain(seed);
+    let Loss::InfoNce(loss) = &mut scenario.loss;
+    loss.epsilon = 0.5_f64.powi(40);
+    scenario
+}
+
 /// A private two-layer network.
 pub fn two_layer(seed: u64) -> Scenario {
     let network = crate::encoder::two_layer::TwoLayer { features: 3, hidden: 4 };
@@ -242,6 +250,12 @@ pub fn weight_decay(seed: u64) -> Scenario {
 /// Adam.
 pub fn adam(seed: u64) -> Scenario {
     with_optimizer(seed, Optimizer::Adam(Adam::with_rate(0.05)))
+}
+
+/// Element-wise AdaGrad.
+pub fn adagrad(seed: u64) -> Scenario {
+    let rule = crate::optimizer::adagrad::Adagrad { lr: 0.1.into(), epsilon: 0.0, decay: None, rows: Rows::Dense };
+    with_optimizer(seed, Optimizer::Adagrad(rule))
 }
 
 /// Row-wise AdaGrad: adaptive, yet one scalar a row.
