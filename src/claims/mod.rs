@@ -34,6 +34,7 @@ mod heavy_ball_identity;
 mod norm_growth;
 pub mod proofs;
 mod quartic_growth;
+mod rotation_equivariance;
 mod runs;
 pub mod specimen;
 mod update_orthogonality;
@@ -63,6 +64,7 @@ pub const ALL: &[&dyn Claim] = &[
     &declared_step::DeclaredStep,
     &heavy_ball_identity::HeavyBallIdentity,
     &dilation_equivariance::DilationEquivariance,
+    &rotation_equivariance::RotationEquivariance,
 ];
 
 /// Why laws that need the embedding's own rate are left undecided.

@@ -13,6 +13,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 
 use super::{Initial, Scenario, Tower};
+use crate::condition::Condition;
 use crate::encoder::{Architecture, EncoderKind, affine, mlp, shared_linear, table, two_layer};
 use crate::loss::{Loss, info_nce::InfoNce};
 use crate::optimizer::decay::Form;
@@ -20,6 +21,7 @@ use crate::optimizer::{Decay, Optimizer, Schedule, adagrad, adam, heavy_ball, ne
 use crate::rounding::Precision;
 use crate::sampler::{Batch, Negatives, Sampler, in_batch::InBatch};
 use crate::trajectory::{Rows, Similarity};
+use crate::verdict::Status;
 
 /// Which encoders an item tower may have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -43,6 +45,8 @@ pub enum Optimizers {
     Scalar,
     /// SGD and heavy-ball momentum, dense or lazy.
     HeavyBall,
+    /// Those that scale no coordinate of a row apart, with and without decay.
+    Axisless,
     /// Every kind, with and without decay.
     Any,
 }
@@ -141,6 +145,11 @@ pub fn optimizers(which: Optimizers) -> BoxedStrategy<Optimizer> {
         Optimizers::Sgd => sgd.boxed(),
         Optimizers::Scalar => prop_oneof![2 => sgd, 1 => rowwise].boxed(),
         Optimizers::HeavyBall => prop_oneof![1 => sgd, 3 => ball].boxed(),
+        Optimizers::Axisless => optimizers(Optimizers::Any)
+            .prop_filter("scales coordinates apart", |optimizer| {
+                matches!(optimizer.status(Condition::NoCoordinateScaling), Status::Met(_))
+            })
+            .boxed(),
         Optimizers::Any => {
             let nesterov = (schedules(), beta(), rows()).prop_map(|(lr, momentum, rows)| {
                 Optimizer::Nesterov(nesterov::Nesterov { lr, momentum, decay: None, rows })
@@ -219,15 +228,7 @@ fn towers(
             }
             let mut optimizer = optimizer.clone();
             let squared = scale * scale;
-            match optimizer.schedule_mut() {
-                Schedule::Constant(rate) => *rate *= squared,
-                Schedule::List(rates) => rates.iter_mut().for_each(|rate| *rate *= squared),
-                Schedule::Warmup { from, to, .. } => {
-                    *from *= squared;
-                    *to *= squared;
-                }
-                Schedule::Exponential { start, .. } => *start *= squared,
-            }
+            optimizer.schedule_mut().scale(squared);
             if let Some(decay) = optimizer.decay_mut() {
                 decay.rate /= squared;
             }
