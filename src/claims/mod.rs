@@ -32,6 +32,7 @@ mod gradient_inverse_scaling;
 mod gradient_orthogonality;
 mod heavy_ball_identity;
 mod norm_growth;
+mod permutation_equivariance;
 pub mod proofs;
 mod quartic_growth;
 mod rotation_equivariance;
@@ -65,6 +66,7 @@ pub const ALL: &[&dyn Claim] = &[
     &heavy_ball_identity::HeavyBallIdentity,
     &dilation_equivariance::DilationEquivariance,
     &rotation_equivariance::RotationEquivariance,
+    &permutation_equivariance::PermutationEquivariance,
 ];
 
 /// Why laws that need the embedding's own rate are left undecided.
