@@ -38,6 +38,7 @@ mod quartic_growth;
 mod rotation_equivariance;
 mod runs;
 pub mod specimen;
+mod storage_threshold;
 mod update_orthogonality;
 
 use std::collections::HashMap;
@@ -60,6 +61,7 @@ pub const ALL: &[&dyn Claim] = &[
     &gradient_inverse_scaling::GradientInverseScaling,
     &update_orthogonality::UpdateOrthogonality,
     &norm_growth::NormGrowth,
+    &storage_threshold::StorageThreshold,
     &quartic_growth::QuarticGrowth,
     &frequency_norm_coupling::FrequencyNormCoupling,
     &declared_step::DeclaredStep,
