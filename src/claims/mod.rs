@@ -28,6 +28,7 @@ pub mod check;
 pub(crate) mod declared_step;
 mod dilation_equivariance;
 mod frequency_norm_coupling;
+mod gradient_flow_limit;
 mod gradient_inverse_scaling;
 mod gradient_orthogonality;
 mod heavy_ball_identity;
@@ -63,6 +64,7 @@ pub const ALL: &[&dyn Claim] = &[
     &norm_growth::NormGrowth,
     &storage_threshold::StorageThreshold,
     &quartic_growth::QuarticGrowth,
+    &gradient_flow_limit::GradientFlowLimit,
     &frequency_norm_coupling::FrequencyNormCoupling,
     &declared_step::DeclaredStep,
     &heavy_ball_identity::HeavyBallIdentity,
