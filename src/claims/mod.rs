@@ -27,6 +27,7 @@ macro_rules! theorem {
 pub mod check;
 pub(crate) mod declared_step;
 mod dilation_equivariance;
+mod displacement_number;
 mod frequency_norm_coupling;
 mod gradient_flow_limit;
 mod gradient_inverse_scaling;
@@ -65,6 +66,7 @@ pub const ALL: &[&dyn Claim] = &[
     &storage_threshold::StorageThreshold,
     &quartic_growth::QuarticGrowth,
     &gradient_flow_limit::GradientFlowLimit,
+    &displacement_number::DisplacementNumber,
     &frequency_norm_coupling::FrequencyNormCoupling,
     &declared_step::DeclaredStep,
     &heavy_ball_identity::HeavyBallIdentity,
