@@ -36,6 +36,7 @@ mod heavy_ball_identity;
 mod norm_growth;
 mod permutation_equivariance;
 pub mod proofs;
+mod quarter_power_law;
 mod quartic_growth;
 mod rotation_equivariance;
 mod runs;
@@ -65,6 +66,7 @@ pub const ALL: &[&dyn Claim] = &[
     &norm_growth::NormGrowth,
     &storage_threshold::StorageThreshold,
     &quartic_growth::QuarticGrowth,
+    &quarter_power_law::QuarterPowerLaw,
     &gradient_flow_limit::GradientFlowLimit,
     &displacement_number::DisplacementNumber,
     &frequency_norm_coupling::FrequencyNormCoupling,
