@@ -40,6 +40,7 @@ mod quarter_power_law;
 mod quartic_growth;
 mod rotation_equivariance;
 mod runs;
+mod serving_inversion;
 pub mod specimen;
 mod storage_threshold;
 mod update_orthogonality;
@@ -75,6 +76,7 @@ pub const ALL: &[&dyn Claim] = &[
     &dilation_equivariance::DilationEquivariance,
     &rotation_equivariance::RotationEquivariance,
     &permutation_equivariance::PermutationEquivariance,
+    &serving_inversion::ServingInversion,
 ];
 
 /// Why laws that need the embedding's own rate are left undecided.
