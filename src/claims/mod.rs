@@ -33,6 +33,7 @@ mod gradient_flow_limit;
 mod gradient_inverse_scaling;
 mod gradient_orthogonality;
 mod heavy_ball_identity;
+mod norm_gauge;
 mod norm_growth;
 mod permutation_equivariance;
 pub mod proofs;
@@ -63,6 +64,7 @@ use specimen::Specimen;
 pub const ALL: &[&dyn Claim] = &[
     &gradient_orthogonality::GradientOrthogonality,
     &gradient_inverse_scaling::GradientInverseScaling,
+    &norm_gauge::NormGauge,
     &update_orthogonality::UpdateOrthogonality,
     &norm_growth::NormGrowth,
     &storage_threshold::StorageThreshold,
