@@ -99,11 +99,7 @@ impl Claim for GradientInverseScaling {
         scenario.steps = 1;
         scenario.batches = Some(materialised.batches[..1].to_vec());
         for side in [Side::Item, Side::User] {
-            let values = materialised.tower(side);
-            scenario.tower_mut(side).initial = Initial::Explicit {
-                tables: values.tables.iter().map(|table| table.values().to_vec()).collect(),
-                constants: values.constants.values().to_vec(),
-            };
+            scenario.tower_mut(side).initial = materialised.tower(side).initial();
         }
         let Loss::InfoNce(loss) = &scenario.loss;
         let precision = scenario.precision;

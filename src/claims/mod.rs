@@ -39,7 +39,7 @@ mod update_orthogonality;
 use std::collections::HashMap;
 
 use crate::condition::Condition;
-use crate::encoder::Architecture;
+use crate::encoder::{Architecture, Place};
 use crate::error::{Error, Result};
 use crate::facts::{Context, Encoding, Facts, Watched, gather, survey};
 use crate::geometry::{Table, norm_f64};
@@ -236,13 +236,15 @@ pub(crate) fn observe_run(id: &str, trajectory: &Trajectory, scenario: Option<&M
 }
 
 /// The magnitudes that an encoder adds up for every (step, row): its own arithmetic on the absolute values of its private
-/// parameters and constants. None for encoders whose parameters are shared.
+/// parameters and constants. None for encoders that are no sums of products of those.
 fn encoding(materialised: &Materialised, side: Side, parameters: &Tower<'_>) -> Result<Option<Encoding>> {
     let (tower, values) = (materialised.scenario.tower(side), materialised.tower(side));
-    if !values.blocks.iter().all(|block| block.private) {
+    let private = values.blocks.iter().all(|block| block.private);
+    let Some(operations) = tower.encoder.roundings(materialised.scenario.dim).filter(|_| private) else {
         return Ok(None);
-    }
-    let encoder = tower.encoder.build(materialised.scenario.dim, 0, values.constants.map(|x: &f64| x.abs()));
+    };
+    let place = Place { own: 0, ..materialised.place(side) };
+    let encoder = tower.encoder.build(place, values.constants.map(|x: &f64| x.abs()));
     let mut tables: Vec<Table<f64>> = values.tables.clone();
     let width: usize = values.blocks.iter().map(|block| block.width).sum();
     if (parameters.rows(), parameters.dim()) != (tower.rows, width) {
@@ -264,7 +266,7 @@ fn encoding(materialised: &Materialised, side: Side, parameters: &Tower<'_>) -> 
         magnitudes.insert((record.step as u64, record.row as u64), larger);
         Ok(())
     })?;
-    Ok(Some(Encoding { operations: tower.encoder.constants(0) + 1, magnitudes }))
+    Ok(Some(Encoding { operations, magnitudes }))
 }
 
 #[cfg(test)]

@@ -94,7 +94,14 @@ pub(crate) fn settings(scenario: &Scenario) -> Settings {
         let tower = scenario.tower(side);
         let own = Settings {
             optimizer: Some(tower.optimizer.declare()),
-            encoder: Some(tower.encoder.name().into()),
+            encoder: Some(
+                if scenario.is_pooled(side) {
+                    "pooled"
+                } else {
+                    tower.encoder.name()
+                }
+                .into(),
+            ),
             ..Settings::default()
         };
         settings.set_tower(side, &own);
@@ -179,7 +186,7 @@ fn record<F: Real>(materialised: &Materialised, fault: Option<Fault>) -> Result<
         for ((side, recorded), shape) in sides.into_iter().zip(&mut recorded).zip(&mut shapes) {
             let tower = outcome.tower(side);
             let mut dense = vec![0.0; scenario.tower(side).rows * scenario.dim];
-            for (row, gradient) in &tower.rows {
+            for (row, gradient) in &session.embedding_gradients(side, &outcome) {
                 for (place, g) in dense[row * scenario.dim..].iter_mut().zip(gradient) {
                     *place = g.to_f64();
                 }
