@@ -93,15 +93,13 @@ pub(crate) fn settings(scenario: &Scenario) -> Settings {
     for side in [Side::Item, Side::User] {
         let tower = scenario.tower(side);
         let own = Settings {
-            optimizer: Some(tower.optimizer.declare()),
-            encoder: Some(
-                if scenario.is_pooled(side) {
-                    "pooled"
-                } else {
-                    tower.encoder.name()
-                }
-                .into(),
-            ),
+            // Where nothing is the tower's own, no optimizer moves it.
+            optimizer: (!tower.encoder.blocks(tower.rows, scenario.dim).is_empty()).then(|| tower.optimizer.declare()),
+            encoder: Some(String::from(if scenario.is_pooled(side) {
+                "pooled"
+            } else {
+                tower.encoder.name()
+            })),
             ..Settings::default()
         };
         settings.set_tower(side, &own);
