@@ -16,6 +16,7 @@ use crate::claims::specimen::Specimen;
 use crate::condition::Condition;
 use crate::error::{Error, Result};
 use crate::loss::Loss;
+use crate::optimizer::Schedule;
 use crate::reference::Reference;
 use crate::scenario::random::{Encoders, Family, Optimizers, scenarios};
 use crate::scenario::{Initial, Scenario};
@@ -148,8 +149,11 @@ impl Hunt<'_> {
     /// Makes the scenario smaller and its numbers simpler, one change at a time, as long as it stays a witness.
     fn simplify(&self, mut scenario: Scenario, in_time: impl Fn() -> bool) -> Scenario {
         loop {
-            let mut candidates = smaller(&scenario).chain(simpler_numbers(&scenario)).take_while(|_| in_time());
-            let Some(found) = candidates.find(|candidate| self.margin(candidate).is_some()) else { break };
+            let candidates = smaller(&scenario).chain(plainer(&scenario)).chain(simpler_numbers(&scenario));
+            let mut candidates = candidates.take_while(|_| in_time());
+            let Some(found) = candidates.find(|candidate| self.margin(candidate).is_some()) else {
+                break;
+            };
             drop(candidates);
             scenario = found;
         }
@@ -178,12 +182,29 @@ fn smaller(scenario: &Scenario) -> impl Iterator<Item = Scenario> + '_ {
     steps.chain(pairs)
 }
 
+/// The scenario with a tower's learning rate constant and 1.
+fn plainer(scenario: &Scenario) -> impl Iterator<Item = Scenario> + '_ {
+    let one = Schedule::Constant(1.0);
+    let changing = [Side::Item, Side::User]
+        .into_iter()
+        .filter(move |&side| *scenario.tower(side).optimizer.schedule() != one);
+    changing.map(|side| {
+        let mut plainer = scenario.clone();
+        *plainer.tower_mut(side).optimizer.schedule_mut() = Schedule::Constant(1.0);
+        plainer
+    })
+}
+
 /// The scenario with one explicit number replaced by a simpler one.
 fn simpler_numbers(scenario: &Scenario) -> impl Iterator<Item = Scenario> + '_ {
     let numbers = [Side::Item, Side::User].into_iter().flat_map(move |side| {
-        let Initial::Explicit { tables, constants } = &scenario.tower(side).initial else { return Vec::new() };
+        let Initial::Explicit { tables, constants } = &scenario.tower(side).initial else {
+            return Vec::new();
+        };
         let places = tables.iter().chain([constants]).enumerate();
-        places.flat_map(|(block, values)| (0..values.len()).map(move |k| (side, block, k, values[k]))).collect()
+        places
+            .flat_map(|(block, values)| (0..values.len()).map(move |k| (side, block, k, values[k])))
+            .collect()
     });
     numbers.flat_map(move |(side, block, k, x)| {
         // Complexity: 0 < ±1 < integers < fractions.
@@ -197,7 +218,9 @@ fn simpler_numbers(scenario: &Scenario) -> impl Iterator<Item = Scenario> + '_ {
         };
         candidates.into_iter().filter(move |candidate| rank(*candidate) < rank(x)).map(move |candidate| {
             let mut simpler = scenario.clone();
-            let Initial::Explicit { tables, constants } = &mut simpler.tower_mut(side).initial else { return simpler };
+            let Initial::Explicit { tables, constants } = &mut simpler.tower_mut(side).initial else {
+                return simpler;
+            };
             tables.iter_mut().chain([constants]).nth(block).expect("the block is there")[k] = candidate;
             simpler
         })
@@ -212,8 +235,10 @@ mod tests {
     #[test]
     fn a_witness_for_every_condition_of_update_orthogonality_is_found_in_three_dimensions() {
         let claim = find("update-orthogonality").unwrap();
-        let mut conditions = crate::necessity::demanded(claim);
-        conditions.push(Condition::NoMomentum);
+        let conditions = crate::necessity::necessary(claim);
+        assert!(
+            conditions.contains(&Condition::NoMomentum) && conditions.is_superset(&crate::necessity::demanded(claim))
+        );
         for condition in conditions {
             let found = search(claim, condition, &Options::default()).unwrap();
             let found = found.unwrap_or_else(|| panic!("no scenario without {condition} was found"));

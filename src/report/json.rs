@@ -6,6 +6,8 @@ use super::{Run, Suite, counts};
 use crate::audit::{Audit, Judged};
 use crate::claims::check::SpecimenReport;
 use crate::claims::{Claim, proofs};
+use crate::condition::Condition;
+use crate::necessity::{Matrix, search::Found};
 use crate::verdict::{Hypotheses, Observation};
 
 /// The schema that every document names first.
@@ -153,4 +155,19 @@ fn hypotheses(hypotheses: &Hypotheses) -> Value {
         Hypotheses::Unmet(conditions) => json!({ "status": "unmet", "conditions": list(conditions) }),
         Hypotheses::Unknown(conditions) => json!({ "status": "unknown", "conditions": list(conditions) }),
     }
+}
+
+/// Conditions × claims.
+pub fn matrix(matrix: &Matrix) -> Value {
+    json!({ "schema": SCHEMA, "claims": matrix.rows })
+}
+
+/// What a search found for each claim and condition.
+pub fn witnesses(found: &[(&'static str, Condition, Option<Found>)]) -> Value {
+    let one = |(claim, condition, witness): &(&'static str, Condition, Option<Found>)| {
+        let (margin, drawn) = (witness.as_ref().map(|found| found.margin), witness.as_ref().map(|found| found.drawn));
+        let case = witness.as_ref().map(|found| &found.case);
+        json!({ "claim": claim, "condition": condition, "margin": margin, "drawn": drawn, "case": case })
+    };
+    json!({ "schema": SCHEMA, "witnesses": found.iter().map(one).collect::<Vec<_>>() })
 }

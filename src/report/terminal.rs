@@ -1,5 +1,6 @@
 //! Text for people. A status word comes before any colour; colours only where they are wanted.
 
+use std::collections::BTreeSet;
 use std::fmt::Write;
 
 use comfy_table::presets::NOTHING;
@@ -9,6 +10,8 @@ use super::{Run, Suite};
 use crate::audit::{Audit, Coupling};
 use crate::claims::check::{self, Status};
 use crate::claims::{Claim, find, proofs};
+use crate::condition::Condition;
+use crate::necessity::{Matrix, search::Found};
 use crate::statistics::Interval;
 use crate::verdict::{Hypotheses, Observation, Verdict};
 
@@ -308,4 +311,74 @@ pub fn explain(claim: &dyn Claim) -> String {
         let _ = writeln!(text, "control     {}", control.name);
     }
     text
+}
+
+/// Conditions × claims: for every condition that a claim lists, by how many times its allowance the claim breaks without it.
+pub fn matrix(matrix: &Matrix, colour: Colour) -> String {
+    let mut text = String::new();
+    let mut shown = table(&["claim", "without", "twin", "broke", "margin", ""]);
+    let mut add = |claim: &str, condition: &str, report: &check::SpecimenReport, twin: bool| {
+        let word = match (report.as_expected, twin) {
+            (true, true) => colour.paint(32, "breaks"),
+            (true, false) => colour.paint(36, "benign"),
+            (false, true) => colour.paint(31, "MUST BREAK"),
+            (false, false) => colour.paint(31, "MUST HOLD"),
+        };
+        let margin = format!("{:.1e}", report.margin);
+        let broke = format!("{}/{}", report.broke, report.seeds);
+        shown.add_row(vec![claim.into(), condition.into(), report.name.to_string(), broke, margin, word]);
+    };
+    let mut pairs = 0;
+    for row in &matrix.rows {
+        for cell in &row.cells {
+            pairs += 1;
+            let condition = cell.condition.to_string();
+            cell.twins.iter().for_each(|report| add(row.claim, &condition, report, true));
+            cell.benign.iter().for_each(|report| add(row.claim, &condition, report, false));
+        }
+        row.variants.iter().for_each(|report| add(row.claim, "–", report, true));
+        row.controls.iter().for_each(|report| add(row.claim, "–", report, false));
+    }
+    let all: BTreeSet<Condition> = matrix.rows.iter().flat_map(|row| &row.cells).map(|cell| cell.condition).collect();
+    let names: Vec<String> = all.iter().map(ToString::to_string).collect();
+    let mut grid = table(&[&["claim"], &names.iter().map(String::as_str).collect::<Vec<_>>()[..]].concat());
+    for row in &matrix.rows {
+        let cell = |condition: &Condition| match row.cells.iter().find(|cell| cell.condition == *condition) {
+            None => String::new(),
+            Some(cell) if !cell.is_shown() => colour.paint(31, "MISSING"),
+            Some(cell) => cell.margin().map_or("benign".into(), |margin| format!("{margin:.0e}")),
+        };
+        grid.add_row([row.claim.to_string()].into_iter().chain(all.iter().map(cell)));
+    }
+    text += &indented(&grid.to_string());
+    text.push('\n');
+    text += &indented(&shown.to_string());
+    let good = matrix.rows.iter().flat_map(|row| &row.cells).filter(|cell| cell.is_shown()).count();
+    let _ = writeln!(
+        text,
+        "\n{good} of {pairs} pairs of claim and condition are shown. A twin must break by {} times what is allowed, a benign \
+         violation must hold.",
+        check::TWIN_MARGIN
+    );
+    text
+}
+
+/// What a search found for each claim and condition.
+pub fn witnesses(found: &[(&'static str, Condition, Option<Found>)]) -> String {
+    let mut rows = table(&["claim", "without", "margin", "d", "items", "users", "steps", "drawn"]);
+    for (claim, condition, witness) in found {
+        let mut row = vec![claim.to_string(), condition.to_string()];
+        match witness {
+            None => row.push("not found in time".into()),
+            Some(found) => {
+                let scenario = &found.case.scenario;
+                row.push(format!("{:.1e}", found.margin));
+                let sizes = [scenario.dim, scenario.item.rows, scenario.user.rows, scenario.steps];
+                row.extend(sizes.map(|size| size.to_string()));
+                row.push(found.drawn.to_string());
+            }
+        }
+        rows.add_row(row);
+    }
+    indented(&rows.to_string())
 }
