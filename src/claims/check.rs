@@ -91,6 +91,8 @@ pub struct Failure {
     pub observation: Option<Observation>,
     /// What went wrong.
     pub reason: String,
+    /// The file that the scenario was written to, if it was.
+    pub case: Option<std::path::PathBuf>,
 }
 
 /// The result of checking one claim.
@@ -239,14 +241,17 @@ pub fn check(
             Ok(()) => return,
             Err(TestError::Fail(_, scenario)) => match examine(claim, &scenario, trainer) {
                 Outcome::Judged(observation) => {
-                    Failure { reason: observation.note.clone(), observation: Some(*observation), scenario }
+                    Failure { reason: observation.note.clone(), observation: Some(*observation), scenario, case: None }
                 }
-                Outcome::Failed(reason) => Failure { reason, observation: None, scenario },
-                _ => Failure { reason: "a case failed once and not again".into(), observation: None, scenario },
+                Outcome::Failed(reason) => Failure { reason, observation: None, scenario, case: None },
+                _ => {
+                    let reason = "a case failed once and not again".into();
+                    Failure { reason, observation: None, scenario, case: None }
+                }
             },
             Err(TestError::Abort(reason)) => {
                 let scenario = super::specimen::plain(0);
-                Failure { reason: format!("the generator gave up: {reason}"), observation: None, scenario }
+                Failure { reason: format!("the generator gave up: {reason}"), observation: None, scenario, case: None }
             }
         };
         stop.store(true, Ordering::Relaxed);

@@ -64,38 +64,33 @@ pub(super) fn run(arguments: &Arguments, format: Format) -> Result<ExitCode> {
     let time = arguments.time.map(|time| seconds("--time", time)).transpose()?;
     let options = Options { cases: arguments.cases, seed: arguments.seed, time };
     let bar = progress(options.cases * claims.len() as u64, "{msg:26} {bar:30} {pos}/{len} {eta}");
-    let suite = Suite::run(&claims, trainer, &options, &|id, cases| {
+    let mut suite = Suite::run(&claims, trainer, &options, &|id, cases| {
         bar.set_message(id);
         bar.inc(cases);
     })?;
     bar.finish_and_clear();
-    let replays = save_failures(&suite)?;
+    save_failures(&mut suite)?;
     match format {
-        Format::Human => print(&format!("{}{replays}", terminal::suite(&suite, colour())))?,
+        Format::Human => print(&terminal::suite(&suite, colour()))?,
         Format::Json => print_json(&json::suite(&suite))?,
         Format::Junit => print(&junit::suite(&suite)?)?,
     }
     Ok(suite.exit_code())
 }
 
-/// Writes the smallest failing scenarios and says how to replay them.
-fn save_failures(suite: &Suite) -> Result<String> {
-    let mut text = String::new();
-    for report in &suite.reports {
-        let Some(failure) = &report.failure else { continue };
-        let folder = Path::new("perpend-failures");
+/// Writes the smallest failing scenarios, so that they can be replayed.
+fn save_failures(suite: &mut Suite) -> Result<()> {
+    let folder = Path::new("perpend-failures");
+    let seed = suite.seed;
+    for report in &mut suite.reports {
+        let Some(failure) = &mut report.failure else { continue };
         std::fs::create_dir_all(folder).map_err(|error| Error::io(folder, "create it", &error))?;
-        let path = folder.join(format!("{}-seed{}.json", report.id, suite.seed));
+        let path = folder.join(format!("{}-seed{seed}.json", report.id));
         // The newest failure of a claim and seed is the one to look at.
         files::write_text(&path, true, &failure.scenario.to_json())?;
-        text += &format!(
-            "  replay     perpend check {} --trainer {} --case {}\n",
-            report.id,
-            suite.trainer,
-            path.display()
-        );
+        failure.case = Some(path);
     }
-    Ok(text)
+    Ok(())
 }
 
 /// Judges one scenario by each claim.

@@ -31,6 +31,8 @@ pub fn one_claim(claim: &dyn Claim) -> Value {
         "id": claim.id(),
         "statement": claim.about().statement,
         "kind": claim.kind(),
+        "standing": claim.about().standing,
+        "sampling": claim.about().sampling,
         "conditions": claim.conditions(),
         "source": claim.about().source,
         "proof": { "standing": proofs::standing(claim.id()), "theorems": theorems },
@@ -53,6 +55,7 @@ pub fn suite(suite: &Suite) -> Value {
                     "reason": failure.reason,
                     "observation": failure.observation.as_ref().map(observation),
                     "scenario": failure.scenario,
+                    "case": failure.case,
                 })
             });
             json!({

@@ -9,7 +9,7 @@ use comfy_table::{ContentArrangement, Table};
 use super::{Run, Suite};
 use crate::audit::{Audit, Coupling};
 use crate::claims::check::{self, Status};
-use crate::claims::{Claim, find, proofs};
+use crate::claims::{Claim, Sampling, find, proofs};
 use crate::condition::Condition;
 use crate::necessity::{Matrix, search::Found};
 use crate::statistics::Interval;
@@ -67,13 +67,30 @@ fn number(value: Option<f64>) -> String {
     value.map_or("–".into(), |value| format!("{value:.1e}"))
 }
 
+/// How a claim is checked.
+fn checked(claim: &dyn Claim) -> String {
+    let cases = match claim.about().sampling {
+        Sampling::EveryCase => "every random case".to_string(),
+        Sampling::Statistical { cases, failure_probability, .. } => {
+            format!("{cases} samples, fails by chance ≤ {failure_probability:.0e}")
+        }
+    };
+    if claim.kind().is_audited() {
+        cases + ", recorded runs"
+    } else {
+        cases
+    }
+}
+
 /// Every claim, a line each.
 pub fn claims(claims: &[&dyn Claim]) -> String {
-    let mut table = table(&["claim", "kind", "statement", "conditions", "proof", "twins", "controls"]);
+    let mut table =
+        table(&["claim", "standing", "kind", "statement", "conditions", "checked", "proof", "twins", "controls"]);
     for claim in claims {
         let conditions: Vec<String> = claim.conditions().iter().map(ToString::to_string).collect();
         table.add_row(vec![
             claim.id().to_string(),
+            claim.about().standing.to_string(),
             claim.kind().to_string(),
             claim.about().statement.to_string(),
             if conditions.is_empty() {
@@ -81,6 +98,7 @@ pub fn claims(claims: &[&dyn Claim]) -> String {
             } else {
                 conditions.join(" ")
             },
+            checked(*claim),
             proofs::standing(claim.id()),
             claim.twins().len().to_string(),
             claim.controls().len().to_string(),
@@ -132,9 +150,17 @@ pub fn suite(suite: &Suite, colour: Colour) -> String {
 
 /// What went wrong with a claim, in the order in which one would look: claim, numbers, reason, place, smallest case.
 pub fn failure_text(report: &check::Report, trainer: &str) -> String {
-    let mut text = format!("FAIL {}        trainer {trainer}\n", report.id);
+    let trainer = quoted(trainer);
+    let mut text = format!("FAIL {}        trainer {trainer}", report.id);
     if let Some(failure) = &report.failure {
+        let case = failure.case.as_ref().map(|path| quoted(&path.to_string_lossy()));
+        text += &case.as_ref().map_or("\n".into(), |case| format!("        case {case}\n"));
         text += &block(report.id, failure.observation.as_ref(), &failure.reason, &failure.scenario);
+        if let Some(case) = case {
+            let _ = writeln!(text, "  replay     perpend check {} --trainer {trainer} --case {case}", report.id);
+        }
+    } else {
+        text.push('\n');
     }
     for twin in report.twins.iter().filter(|twin| !twin.as_expected) {
         let _ = writeln!(
@@ -158,6 +184,16 @@ pub fn failure_text(report: &check::Report, trainer: &str) -> String {
         text += "  reason     no scenario could be judged\n";
     }
     text
+}
+
+/// A word of a command line, in quotes where a shell would split it.
+fn quoted(word: &str) -> String {
+    let plain = |letter: char| letter.is_ascii_alphanumeric() || "-_./=:,+".contains(letter);
+    if !word.is_empty() && word.chars().all(plain) {
+        word.to_string()
+    } else {
+        format!("'{}'", word.replace('\'', r"'\''"))
+    }
 }
 
 /// The block that describes one broken case.
@@ -296,6 +332,10 @@ pub fn explain(claim: &dyn Claim) -> String {
     );
     for condition in claim.conditions() {
         let _ = writeln!(text, "condition   {condition}: {}", condition.describe());
+    }
+    let _ = writeln!(text, "checked     {}", checked(claim));
+    if let Sampling::Statistical { how, .. } = claim.about().sampling {
+        let _ = writeln!(text, "            {how}");
     }
     let _ = writeln!(text, "allowed     {}", claim.about().derivation);
     let _ = writeln!(text, "proof       {}", proofs::standing(claim.id()));
