@@ -151,7 +151,7 @@ impl Claim for DeclaredStep {
         DERIVATION
     }
     fn family(&self) -> Family {
-        Family { encoders: Encoders::Any, optimizers: Optimizers::Any }
+        Family { encoders: Encoders::Any, optimizers: Optimizers::Any, ..Family::default() }
     }
     fn concerns_parameters(&self) -> bool {
         true

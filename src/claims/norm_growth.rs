@@ -59,7 +59,7 @@ impl Claim for NormGrowth {
         GROWTH_DERIVATION
     }
     fn family(&self) -> Family {
-        Family { encoders: Encoders::Isotropic, optimizers: Optimizers::Scalar }
+        Family { encoders: Encoders::Isotropic, optimizers: Optimizers::Scalar, ..Family::default() }
     }
     fn watch(&self, _context: &Context) -> Vec<Watched> {
         let measure = Measure::Step(|facts, context| {

@@ -114,7 +114,7 @@ impl Claim for UpdateOrthogonality {
         UPDATE_DERIVATION
     }
     fn family(&self) -> Family {
-        Family { encoders: Encoders::Isotropic, optimizers: Optimizers::Scalar }
+        Family { encoders: Encoders::Isotropic, optimizers: Optimizers::Scalar, ..Family::default() }
     }
     fn watch(&self, _context: &Context) -> Vec<Watched> {
         let measure = Measure::Step(|facts, context| context.measure_update(facts));
