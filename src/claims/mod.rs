@@ -41,7 +41,7 @@ use std::collections::HashMap;
 use crate::condition::Condition;
 use crate::encoder::Architecture;
 use crate::error::{Error, Result};
-use crate::facts::{Context, Encoding, Facts, Watched, gather, survey};
+use crate::facts::{Context, Encoding, Facts, Watched, gather, survey, upstream};
 use crate::geometry::{Table, norm_f64};
 use crate::scenario::Materialised;
 use crate::scenario::random::Family;
@@ -287,6 +287,13 @@ pub(crate) fn observe_run(id: &str, trajectory: &Trajectory, scenario: Option<&M
         }
     }
     let mut context = Context::declared(trajectory, tower, &survey(tower)?);
+    if let Some(materialised) = scenario {
+        // The header does not tell every loss and every batch; the scenario does.
+        let batch = |step: usize| materialised.batches.get(step).cloned();
+        if let Some(scales) = upstream(trajectory, tower, &materialised.scenario.loss, &batch) {
+            context.upstream = scales;
+        }
+    }
     if let (Some(materialised), Some(parameters)) = (scenario, tower.parameters()) {
         context.encoding = encoding(materialised, Side::Item, &parameters)?;
     }

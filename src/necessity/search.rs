@@ -15,12 +15,11 @@ use crate::claims::check::{TWIN_MARGIN, has_directions};
 use crate::claims::specimen::Specimen;
 use crate::condition::Condition;
 use crate::error::{Error, Result};
-use crate::loss::Loss;
 use crate::optimizer::Schedule;
 use crate::reference::Reference;
-use crate::scenario::random::{Encoders, Family, Optimizers, scenarios};
+use crate::scenario::random::{Encoders, Family, Losses, Optimizers, scenarios};
 use crate::scenario::{Initial, Scenario};
-use crate::trajectory::{Side, Similarity};
+use crate::trajectory::Side;
 use crate::verdict::{Observed, Status};
 
 /// How long to look, and from where.
@@ -62,15 +61,7 @@ pub fn search(claim: &dyn Claim, condition: Condition, options: &Options) -> Res
     // The scenario's own statuses turn most candidates down; the time is the limit, not their number.
     let config = Config { max_local_rejects: u32::MAX, failure_persistence: None, ..Config::default() };
     let mut runner = TestRunner::new_with_rng(config, TestRng::from_seed(RngAlgorithm::ChaCha, &seed));
-    let strategy = scenarios(widened(claim.family(), condition)).prop_map(move |mut scenario| {
-        let Loss::InfoNce(loss) = &mut scenario.loss;
-        match condition {
-            Condition::CosineLoss => loss.similarity = Similarity::Dot,
-            Condition::NoEpsilon => loss.epsilon = 1.0,
-            _ => {}
-        }
-        scenario
-    });
+    let strategy = scenarios(widened(claim.family(), condition));
     let mut drawn = 0;
     while start.elapsed() < options.time {
         let mut tree = strategy.new_tree(&mut runner).map_err(Error::internal)?;
@@ -103,7 +94,8 @@ fn widened(family: Family, condition: Condition) -> Family {
         Condition::ScalarStep | Condition::NoMomentum | Condition::NoDecay | Condition::NoCoordinateScaling => {
             Family { optimizers: Optimizers::Any, ..family }
         }
-        Condition::CosineLoss | Condition::NoEpsilon | Condition::FreshGradient | Condition::ExactStorage => family,
+        Condition::CosineLoss | Condition::NoEpsilon => Family { losses: Losses::Any, ..family },
+        Condition::FreshGradient | Condition::ExactStorage => family,
     }
 }
 

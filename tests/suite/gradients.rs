@@ -9,10 +9,10 @@ use std::cmp::Ordering;
 use perpend::encoder::{Architecture, EncoderKind, affine::Bias};
 use perpend::geometry::{Table, norm_f64};
 use perpend::jacobian::{directional_derivative_within, reach};
-use perpend::loss::{Loss, info_nce::InfoNce};
+use perpend::loss::Loss;
 use perpend::number::{Dual, Field, Real, Running};
 use perpend::sampler::Batch;
-use perpend::scenario::random::{Encoders, Family, Optimizers, scenarios};
+use perpend::scenario::random::{Encoders, Family, Losses, Optimizers, scenarios};
 use perpend::scenario::{Initial, Materialised, Scenario};
 use perpend::trajectory::{Side, Similarity};
 use proptest::strategy::{Strategy, ValueTree};
@@ -61,7 +61,7 @@ fn configured(
     let (dim, items) = (scenario.dim, scenario.item.rows);
     let mut batch = scenario.batches.take().expect("random scenarios have explicit batches").swap_remove(0);
     let count = random.random_range(1..=3);
-    batch.negatives.clear();
+    batch = Batch { users: batch.users, positives: batch.positives, ..Batch::default() };
     if configuration.own_negatives {
         let mut own = || (0..count).map(|_| random.random_range(0..items)).collect();
         batch.negatives = batch.users.iter().map(|_| own()).collect();
@@ -89,9 +89,7 @@ fn configured(
         }
     }
     scenario.batches = Some(vec![batch.clone()]);
-    let Loss::InfoNce(InfoNce { temperature, .. }) = scenario.loss;
-    let loss = InfoNce { similarity: configuration.similarity, temperature, epsilon: 0.0 };
-    scenario.loss = Loss::InfoNce(loss.clone());
+    scenario.loss = Loss::info_nce(configuration.similarity, scenario.loss.temperature().expect("InfoNCE has one"));
     if configuration.clamped {
         // Just above the median norm: rows on both sides of the clamp.
         let model = scenario.materialise().expect("a valid scenario");
@@ -105,7 +103,7 @@ fn configured(
         norms.sort_by(f64::total_cmp);
         let median = norms[norms.len() / 2];
         let epsilon = if median > 0.0 { median * 1.03125 } else { 1.0 };
-        scenario.loss = Loss::InfoNce(InfoNce { epsilon, ..loss });
+        scenario.loss.epsilon = epsilon;
     }
     scenario.materialise().expect("a valid scenario")
 }
@@ -114,7 +112,7 @@ fn configured(
 /// Written from the encoders' formulas, not from their code. None where a cosine of a zero vector is asked for.
 fn sides_of_kinks(model: &Materialised, tables: &[Table<f64>], batch: &Batch) -> Option<Vec<Option<Ordering>>> {
     let mut signs = Vec::new();
-    let Loss::InfoNce(loss) = &model.scenario.loss;
+    let loss = &model.scenario.loss;
     for (side, rows) in [(Side::Item, batch.item_slots()), (Side::User, batch.users.clone())] {
         let own = &tables[places(model, side)];
         let constants = &model.tower(side).constants;
@@ -156,7 +154,8 @@ fn sides_of_kinks(model: &Materialised, tables: &[Table<f64>], batch: &Batch) ->
 /// The distance over which the loss changes by its own size along a direction: the inverse of the fastest relative rate
 /// among parameters, embeddings and logits.
 fn scale(model: &Materialised, tables: &[Table<f64>], direction: &[Table<f64>], batch: &Batch) -> f64 {
-    let Loss::InfoNce(loss) = &model.scenario.loss;
+    let loss = &model.scenario.loss;
+    let temperature = loss.temperature().expect("InfoNCE has one");
     let pairs = tables.iter().zip(direction);
     let forward: Vec<Table<Dual>> = pairs
         .clone()
@@ -176,10 +175,10 @@ fn scale(model: &Materialised, tables: &[Table<f64>], direction: &[Table<f64>], 
     let parameters = pairs.map(|(table, direction)| largest(direction.values()) / largest(table.values()));
     let relative = users.iter().chain(&items).map(|(norm, slope)| slope / norm.max(loss.epsilon));
     let logits: Vec<f64> = match loss.similarity {
-        Similarity::Cosine => relative.clone().map(|rate| 2.0 * rate / loss.temperature).collect(),
+        Similarity::Cosine => relative.clone().map(|rate| 2.0 * rate / temperature).collect(),
         Similarity::Dot => users
             .iter()
-            .flat_map(|u| items.iter().map(move |q| (u.0 * q.1 + u.1 * q.0) / loss.temperature))
+            .flat_map(|u| items.iter().map(move |q| (u.0 * q.1 + u.1 * q.0) / temperature))
             .collect(),
     };
     // A dot product has no business with ‖q̇‖/‖q‖.
@@ -376,7 +375,7 @@ fn gradients_of(name: &str) -> Tally {
     let mut tally = Tally::default();
     let mut runner = TestRunner::deterministic();
     let mut random = random(7);
-    let strategy = scenarios(Family { encoders: Encoders::Any, optimizers: Optimizers::Any });
+    let strategy = scenarios(Family { encoders: Encoders::Any, optimizers: Optimizers::Any, losses: Losses::InfoNce });
     for configuration in CONFIGURATIONS {
         let mut judged = 0;
         while judged < ARCHITECTURES {
