@@ -17,7 +17,7 @@ use crate::number::Real;
 use crate::rounding::Precision;
 use crate::scenario::{Materialised, Scenario};
 use crate::trainer::Trainer;
-use crate::trajectory::{Array, EpsOn, Settings, Side, Trajectory};
+use crate::trajectory::{Array, Settings, Side, Trajectory};
 
 /// The reference trainer: `f64` or `f32`, as the scenario says.
 #[derive(Debug, Clone, Copy, Default)]
@@ -76,13 +76,16 @@ fn last_slot_only<F: Real>(tower: &TowerOutcome<F>) -> TowerOutcome<F> {
 
 /// The header settings that describe a scenario.
 pub(crate) fn settings(scenario: &Scenario) -> Settings {
-    let crate::loss::Loss::InfoNce(loss) = &scenario.loss;
+    let loss = &scenario.loss;
     let mut settings = Settings {
         similarity: Some(loss.similarity),
         eps: Some(loss.epsilon),
-        eps_on: (loss.epsilon > 0.0).then_some(EpsOn::Norm),
-        temperature: Some(loss.temperature),
-        loss: Some("info-nce".into()),
+        eps_on: loss.epsilon_on.declared().filter(|_| loss.epsilon > 0.0),
+        temperature: loss.temperature(),
+        loss: Some(match scenario.mixes_negatives() {
+            true => loss.header_name() + ", in-batch and other negatives",
+            false => loss.header_name(),
+        }),
         param_dtype: Some(scenario.precision),
         compute_dtype: Some(scenario.precision),
         grad_stage: Some("raw".into()),
@@ -205,7 +208,10 @@ fn record<F: Real>(materialised: &Materialised, fault: Option<Fault>) -> Result<
         }
         users.extend(batch.users.iter().map(|&row| row as i64));
         positives.extend(batch.positives.iter().map(|&row| row as i64));
-        negatives.extend(batch.negatives.iter().flatten().map(|&row| row as i64));
+        for pair in 0..batch.users.len() {
+            let own = batch.negatives.get(pair).into_iter().flatten();
+            negatives.extend(own.chain(&batch.shared).map(|&row| row as i64));
+        }
     }
 
     let steps = materialised.batches.len();
@@ -217,10 +223,11 @@ fn record<F: Real>(materialised: &Materialised, fault: Option<Fault>) -> Result<
     arrays.insert("loss".to_string(), float(&[steps], &losses));
     // Batches of unequal sizes have no rectangular form; the pairs are then left out.
     let pairs = materialised.batches[0].users.len();
+    let slots = materialised.batches[0].item_slots().len();
     let even = materialised
         .batches
         .iter()
-        .all(|batch| batch.users.len() == pairs && batch.negatives.len() == materialised.batches[0].negatives.len());
+        .all(|batch| batch.users.len() == pairs && batch.item_slots().len() == slots);
     if even {
         arrays.insert("users".into(), Array::from_i64(&[steps, pairs], &users));
         arrays.insert("positives".into(), Array::from_i64(&[steps, pairs], &positives));

@@ -14,7 +14,7 @@ use crate::error::{Error, Result};
 use crate::number::Real;
 use crate::optimizer::Schedule;
 use crate::rounding::Precision;
-use crate::sampler::{Batch, Negatives};
+use crate::sampler::Batch;
 use crate::scenario::Scenario;
 use crate::trajectory::{Element, Side, Writer};
 
@@ -108,10 +108,7 @@ fn slots(scenario: &Scenario) -> (usize, usize) {
         }
         None => {
             let pairs = scenario.sampler.batch;
-            match &scenario.sampler.negatives {
-                Negatives::InBatch(_) => (pairs, pairs),
-                Negatives::Uniform(uniform) => (pairs * (1 + uniform.count), pairs),
-            }
+            (scenario.sampler.negatives.slots(pairs, scenario.item.rows), pairs)
         }
     }
 }
@@ -404,7 +401,7 @@ mod tests {
     #[test]
     fn short_batches_are_padded_and_long_ones_refused() {
         let mut scenario = scenario(sgd(), Precision::F64);
-        let batch = |users: &[usize]| Batch { users: users.to_vec(), positives: users.to_vec(), negatives: vec![] };
+        let batch = |users: &[usize]| Batch { users: users.to_vec(), positives: users.to_vec(), ..Batch::default() };
         scenario.batches = Some(vec![batch(&[0, 1, 2]), batch(&[4])]);
         scenario.steps = 2;
         let values = scenario.materialise().unwrap();
@@ -425,7 +422,7 @@ mod tests {
     #[test]
     fn rows_that_are_never_touched_leave_an_empty_history() {
         let mut scenario = scenario(sgd(), Precision::F64);
-        scenario.batches = Some(vec![Batch { users: vec![0, 1], positives: vec![0, 1], negatives: vec![] }; 9]);
+        scenario.batches = Some(vec![Batch { users: vec![0, 1], positives: vec![0, 1], ..Batch::default() }; 9]);
         let values = scenario.materialise().unwrap();
         let found = record(&values, &Watch { items: vec![11, 7], users: vec![], every: 1 });
         assert_eq!((found.towers().len(), found.towers()[0].rows(), records(&found, 0).len()), (1, 2, 0));

@@ -15,11 +15,11 @@ use crate::condition::Condition;
 use crate::encoder::{Architecture, Block, Constants, Encoder, EncoderKind, Place, Size};
 use crate::error::{Error, Result};
 use crate::geometry::Table;
-use crate::loss::Loss;
+use crate::loss::{Loss, ObjectiveFunction};
 use crate::number::Real;
 use crate::optimizer::Optimizer;
 use crate::rounding::Precision;
-use crate::sampler::{Batch, Sampler};
+use crate::sampler::{Batch, Negatives, Sampler};
 use crate::trajectory::{Side, Similarity};
 use crate::verdict::Status;
 
@@ -145,6 +145,17 @@ impl TowerValues {
 }
 
 impl Materialised {
+    /// The scenario with every value written out: it materialises to the same values whatever its seed. Symmetries and
+    /// shrinking change such values.
+    pub fn explicit(&self) -> Scenario {
+        let mut scenario = self.scenario.clone();
+        scenario.batches = Some(self.batches.clone());
+        for side in [Side::Item, Side::User] {
+            scenario.tower_mut(side).initial = self.tower(side).initial();
+        }
+        scenario
+    }
+
     /// The values of one tower.
     pub fn tower(&self, side: Side) -> &TowerValues {
         match side {
@@ -261,12 +272,8 @@ impl Scenario {
                 return wrong(place, "at least 1", "0".into());
             }
         }
-        let Loss::InfoNce(loss) = &self.loss;
-        if !(loss.temperature.is_finite() && loss.temperature > 0.0) {
-            return wrong("loss.temperature", "a positive number", loss.temperature.to_string());
-        }
-        if !(loss.epsilon.is_finite() && loss.epsilon >= 0.0) {
-            return wrong("loss.epsilon", "a number of at least 0", loss.epsilon.to_string());
+        if let Some(problem) = self.loss.problem() {
+            return wrong(&format!("loss.{}", problem.key), problem.expected, problem.found.to_string());
         }
         if !matches!(self.precision, Precision::F64 | Precision::F32) {
             return wrong("precision", "float64 or float32", self.precision.to_string());
@@ -280,7 +287,13 @@ impl Scenario {
         for side in [Side::Item, Side::User] {
             self.validate_tower(side)?;
         }
-        let Some(batches) = &self.batches else { return Ok(()) };
+        let all_items = self.loss.objective.wants_all_items();
+        let Some(batches) = &self.batches else {
+            return match all_items && !matches!(self.sampler.negatives, Negatives::Full(_)) {
+                true => wrong("sampler.negatives.kind", "full, as the loss is over all items", "another".into()),
+                false => Ok(()),
+            };
+        };
         if batches.len() != self.steps {
             return wrong("batches", &format!("one for each of the {} steps", self.steps), batches.len().to_string());
         }
@@ -299,6 +312,21 @@ impl Scenario {
             }
             if let Some(item) = batch.item_slots().into_iter().find(|&item| item >= self.item.rows) {
                 return wrong(&place, &format!("item rows below {}", self.item.rows), item.to_string());
+            }
+            let (slots, found) = (batch.item_slots().len(), batch.log_q.len());
+            if found != slots && (found > 0 || self.loss.objective.wants_log_q()) {
+                return wrong(
+                    &format!("{place}.log_q"),
+                    &format!("{slots}, one for each item slot"),
+                    found.to_string(),
+                );
+            }
+            if let Some(log_q) = batch.log_q.iter().find(|log_q| !log_q.is_finite()) {
+                return wrong(&format!("{place}.log_q"), "finite numbers", log_q.to_string());
+            }
+            if all_items && !(batch.shared.iter().copied().eq(0..self.item.rows) && !batch.has_in_batch_negatives()) {
+                let expected = "every item in order, and in_batch = false, as the loss is over all items";
+                return wrong(&format!("{place}.shared"), expected, format!("{:?}", batch.shared));
             }
         }
         Ok(())
@@ -386,6 +414,17 @@ impl Scenario {
         }
     }
 
+    /// Whether pairs have the other positives of the batch and further negatives as candidates: then recorded positives and
+    /// negatives alone do not tell who was compared with whom.
+    pub(crate) fn mixes_negatives(&self) -> bool {
+        let mixes =
+            |batch: &Batch| batch.has_in_batch_negatives() && !(batch.negatives.is_empty() && batch.shared.is_empty());
+        match &self.batches {
+            Some(batches) => batches.iter().any(mixes),
+            None => matches!(self.sampler.negatives, Negatives::Mixed(_)),
+        }
+    }
+
     /// Whether the tower meets a condition, by construction.
     pub fn status(&self, side: Side, condition: Condition) -> Status {
         let tower = self.tower(side);
@@ -406,14 +445,7 @@ impl Scenario {
                 tower.optimizer.status(condition)
             }
             Condition::FreshGradient => Status::Met("every gradient is applied in the step it was taken in".into()),
-            Condition::NoEpsilon => {
-                let Loss::InfoNce(loss) = &self.loss;
-                if loss.epsilon == 0.0 {
-                    Status::Met("the norm is used without an epsilon".into())
-                } else {
-                    Status::Unmet(format!("norms below {} are clamped", loss.epsilon))
-                }
-            }
+            Condition::NoEpsilon => self.loss.no_epsilon(),
             Condition::ExactStorage => Status::Met(format!("stored in {}", self.precision)),
         }
     }
@@ -471,7 +503,10 @@ impl Scenario {
         };
         let batches = match &self.batches {
             Some(batches) => batches.clone(),
-            None => self.sampler.draw(self.steps, self.user.rows, self.item.rows, &mut stream(3)),
+            None => {
+                let log_q = self.loss.objective.wants_log_q();
+                self.sampler.draw(self.steps, self.user.rows, self.item.rows, log_q, &mut stream(3))
+            }
         };
         Ok(Materialised { scenario: self.clone(), item: values(Side::Item, 1), user: values(Side::User, 2), batches })
     }

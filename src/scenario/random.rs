@@ -18,7 +18,10 @@ use crate::encoder::{
     Architecture, Constant, EncoderKind, Form, Size, adapter, affine, bottleneck, dropout, gain_vector, graph, hash,
     history_mean, layer_norm, mlp, projection, residual, shared_linear, table, two_layer, weight_norm,
 };
-use crate::loss::{Loss, info_nce::InfoNce};
+use crate::loss::{
+    EpsilonOn, Loss, Objective, ObjectiveFunction, alignment_uniformity, bpr, bsl, contrastive, cosine_embedding,
+    full_softmax, info_nce, triplet,
+};
 use crate::optimizer::decay;
 use crate::optimizer::{Decay, Optimizer, Schedule, adagrad, adam, heavy_ball, nesterov, rowwise_adagrad, sgd};
 use crate::rounding::Precision;
@@ -51,13 +54,27 @@ pub enum Optimizers {
     Any,
 }
 
-/// What the item tower of a random scenario may be; the user tower may always be anything.
+/// Which losses a scenario may have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Losses {
+    /// InfoNCE on cosines without an epsilon, with and without log-Q correction and duplicate masking.
+    InfoNce,
+    /// Every kind on cosines without an epsilon.
+    #[default]
+    Cosine,
+    /// Every kind on cosines and inner products, with every epsilon.
+    Any,
+}
+
+/// What the loss and the item tower of a random scenario may be; the user tower may always be anything.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Family {
     /// Encoders of the item tower.
     pub encoders: Encoders,
     /// Optimizers of the item tower.
     pub optimizers: Optimizers,
+    /// Losses.
+    pub losses: Losses,
 }
 
 /// How the rows of the towers lie to each other.
@@ -81,12 +98,85 @@ struct Sizes {
     batch: usize,
     steps: usize,
     negatives: usize,
+    candidates: Candidates,
+}
+
+/// What is among the candidates of a pair, but its positive and its own negatives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Candidates {
+    /// The other positives, if there are no own negatives.
+    Default,
+    /// The other positives in any case.
+    InBatch,
+    /// This many items that all pairs share, and the other positives if there are no own negatives.
+    Shared(usize),
+    /// Every item.
+    Full,
 }
 
 fn sizes() -> impl Strategy<Value = Sizes> {
     let dim = prop_oneof![1 => Just(1usize), 6 => 2usize..=5, 2 => 6usize..=9];
-    (dim, 1usize..=5, 1usize..=4, 1usize..=5, 1usize..=5, prop_oneof![2 => Just(0usize), 1 => 1usize..=3])
-        .prop_map(|(dim, items, users, batch, steps, negatives)| Sizes { dim, items, users, batch, steps, negatives })
+    let candidates = prop_oneof![
+        6 => Just(Candidates::Default),
+        1 => Just(Candidates::InBatch),
+        1 => (1usize..=2).prop_map(Candidates::Shared),
+        1 => Just(Candidates::Full),
+    ];
+    let negatives = prop_oneof![2 => Just(0usize), 1 => 1usize..=3];
+    (dim, 1usize..=5, 1usize..=4, 1usize..=5, 1usize..=5, negatives, candidates).prop_map(
+        |(dim, items, users, batch, steps, negatives, candidates)| Sizes {
+            dim,
+            items,
+            users,
+            batch,
+            steps,
+            negatives,
+            candidates,
+        },
+    )
+}
+
+/// Losses of every kind with simple settings, or of some.
+pub fn losses(which: Losses) -> BoxedStrategy<Loss> {
+    let temperature = || (-3i32..=1).prop_map(|exponent| 2.0_f64.powi(exponent));
+    let margin = || (0i32..=4).prop_map(|n| f64::from(n) / 4.0);
+    let log_q = || prop_oneof![3 => Just(false), 1 => Just(true)];
+    let info_nce = (temperature(), log_q())
+        .prop_map(|(temperature, log_q)| Objective::InfoNce(info_nce::InfoNce { temperature, log_q }));
+    let any = prop_oneof![
+        6 => info_nce.clone(),
+        1 => temperature().prop_map(|temperature| Objective::FullSoftmax(full_softmax::FullSoftmax { temperature })),
+        1 => temperature().prop_map(|temperature| Objective::Bpr(bpr::Bpr { temperature })),
+        1 => margin().prop_map(|margin| Objective::Triplet(triplet::Triplet { margin })),
+        1 => (margin(), temperature())
+            .prop_map(|(margin, weight)| Objective::Contrastive(contrastive::Contrastive { margin, weight })),
+        1 => (temperature(), temperature()).prop_map(|(weight, t)| {
+            Objective::AlignmentUniformity(alignment_uniformity::AlignmentUniformity { weight, t })
+        }),
+        1 => margin().prop_map(|margin| Objective::CosineEmbedding(cosine_embedding::CosineEmbedding { margin })),
+        1 => (temperature(), temperature()).prop_map(|(positive_temperature, temperature)| {
+            Objective::Bsl(bsl::Bsl { positive_temperature, temperature })
+        }),
+    ];
+    let masks = || prop_oneof![3 => Just(false), 1 => Just(true)];
+    let cosine = |objective: BoxedStrategy<Objective>| {
+        (objective, masks()).prop_map(|(objective, mask_duplicates)| Loss {
+            mask_duplicates,
+            ..Loss::new(Similarity::Cosine, objective)
+        })
+    };
+    match which {
+        Losses::InfoNce => cosine(info_nce.boxed()).boxed(),
+        Losses::Cosine => cosine(any.boxed()).boxed(),
+        Losses::Any => {
+            let similarity = prop_oneof![3 => Just(Similarity::Cosine), 1 => Just(Similarity::Dot)];
+            let epsilon = prop_oneof![1 => Just(0.0), 2 => (-4i32..=2).prop_map(|exponent| 2.0_f64.powi(exponent))];
+            let place = proptest::sample::select(EpsilonOn::ALL.to_vec());
+            (cosine(any.boxed()), similarity, epsilon, place)
+                .prop_map(|(loss, similarity, epsilon, epsilon_on)| Loss { similarity, epsilon, epsilon_on, ..loss })
+                .boxed()
+        }
+    }
 }
 
 /// Encoders of every kind, by the names that headers have for them. Those that read the other tower are among them: see
@@ -368,26 +458,44 @@ fn towers(size: Size, encoder: EncoderKind, optimizer: BoxedStrategy<Optimizer>)
     })
 }
 
-fn batches(sizes: Sizes) -> impl Strategy<Value = Vec<Batch>> {
+fn batches(sizes: Sizes, loss: &Loss) -> impl Strategy<Value = Vec<Batch>> + use<> {
+    let candidates = match loss.objective.wants_all_items() {
+        true => Candidates::Full,
+        false => sizes.candidates,
+    };
+    let (shared, in_batch) = match candidates {
+        Candidates::Default => (Just(Vec::new()).boxed(), None),
+        Candidates::InBatch => (Just(Vec::new()).boxed(), Some(true)),
+        Candidates::Shared(count) => (vec(0..sizes.items, count).boxed(), None),
+        Candidates::Full => (Just((0..sizes.items).collect()).boxed(), Some(false)),
+    };
+    let log_q = loss.objective.wants_log_q();
     let batch = (
         vec(0..sizes.users, sizes.batch),
         vec(0..sizes.items, sizes.batch),
         vec(vec(0..sizes.items, sizes.negatives), if sizes.negatives == 0 { 0 } else { sizes.batch }),
+        shared,
     )
-        .prop_map(|(users, positives, negatives)| Batch { users, positives, negatives });
+        .prop_flat_map(move |(users, positives, negatives, shared)| {
+            let batch = Batch { users, positives, negatives, shared, in_batch, log_q: Vec::new() };
+            let corrected = if log_q { batch.item_slots().len() } else { 0 };
+            vec((-16i32..=0).prop_map(|n| f64::from(n) / 4.0), corrected)
+                .prop_map(move |log_q| Batch { log_q, ..batch.clone() })
+        });
     vec(batch, sizes.steps)
 }
 
-/// Random scenarios with cosine InfoNCE whose item tower belongs to the family.
+/// Random scenarios whose loss and item tower belong to the family.
 pub fn scenarios(family: Family) -> impl Strategy<Value = Scenario> {
-    scenarios_of(encoders(family.encoders), optimizers(family.optimizers), false)
+    scenarios_of(encoders(family.encoders), optimizers(family.optimizers), losses(family.losses), false)
 }
 
-/// Random scenarios with cosine InfoNCE and these encoders and optimizers of the item tower. Whatever the user tower is, the
+/// Random scenarios with these encoders and optimizers of the item tower and these losses. Whatever the user tower is, the
 /// item tower is what it says, but for a user tower that pools the rows which an item tower looks up: only where `pooled`.
 pub fn scenarios_of(
     encoder: BoxedStrategy<EncoderKind>,
     optimizer: BoxedStrategy<Optimizer>,
+    loss: BoxedStrategy<Loss>,
     pooled: bool,
 ) -> impl Strategy<Value = Scenario> {
     // Where a tower reads rows that are not there, the user tower is made a table.
@@ -408,13 +516,12 @@ pub fn scenarios_of(
         1 => Just(Corner::Antiparallel),
         1 => Just(Corner::Duplicates),
     ];
-    let temperature = (-3i32..=1).prop_map(|exponent| 2.0_f64.powi(exponent));
-    (sizes(), corner, temperature, pair).prop_flat_map(move |(sizes, corner, temperature, (item, user))| {
+    (sizes(), corner, loss, pair).prop_flat_map(move |(sizes, corner, loss, (item, user))| {
         let size = |rows, other_rows| Size { dim: sizes.dim, rows, other_rows };
         (
             towers(size(sizes.items, sizes.users), item, optimizer.clone()),
             towers(size(sizes.users, sizes.items), user, optimizers(Optimizers::Any)),
-            batches(sizes),
+            batches(sizes, &loss),
         )
             .prop_map(move |(mut item, user, batches)| {
                 align(&mut item, &user, corner, sizes.dim);
@@ -423,7 +530,7 @@ pub fn scenarios_of(
                     steps: sizes.steps,
                     seed: 0,
                     precision: Precision::F64,
-                    loss: Loss::InfoNce(InfoNce { similarity: Similarity::Cosine, temperature, epsilon: 0.0 }),
+                    loss: loss.clone(),
                     sampler: Sampler { batch: sizes.batch, exponent: 0.0, negatives: Negatives::InBatch(InBatch {}) },
                     item,
                     user,
@@ -480,7 +587,8 @@ mod tests {
     #[test]
     fn generators_cover_dimensions_encoders_optimizers_and_corner_angles() {
         let mut runner = TestRunner::deterministic();
-        let strategy = scenarios_of(encoders(Encoders::Any), optimizers(Optimizers::Any), true);
+        let any = (encoders(Encoders::Any), optimizers(Optimizers::Any), losses(Losses::Any));
+        let strategy = scenarios_of(any.0, any.1, any.2, true);
         let mut seen: BTreeMap<String, usize> = BTreeMap::new();
         let mut see = |what: String| *seen.entry(what).or_default() += 1;
         for _ in 0..3000 {
@@ -513,6 +621,20 @@ mod tests {
             let session = Session::<f64>::new(&materialised);
             let batch = &materialised.batches[0];
             see(format!("own negatives {}", !batch.negatives.is_empty()));
+            see(format!("in batch {}", batch.has_in_batch_negatives()));
+            see(format!("shared {}, in batch {}", !batch.shared.is_empty(), batch.has_in_batch_negatives()));
+            see(format!("mixed {}", scenario.mixes_negatives()));
+            let loss = &scenario.loss;
+            see(format!("loss {}, {}", loss.objective.name(), loss.similarity));
+            see(format!("log-Q {}", loss.objective.wants_log_q()));
+            let masks = |pair| {
+                let candidates = batch.candidates(pair).without_duplicates(&batch.item_slots());
+                loss.mask_duplicates && !candidates.masked().is_empty()
+            };
+            see(format!("masked {}", (0..batch.users.len()).any(masks)));
+            if loss.epsilon > 0.0 {
+                see(format!("epsilon on {:?}", loss.epsilon_on));
+            }
             let mut slots = batch.item_slots();
             slots.sort_unstable();
             see(format!("duplicates {}", slots.windows(2).any(|pair| pair[0] == pair[1])));
@@ -567,6 +689,24 @@ mod tests {
                 .map(String::from)
                 .into(),
             ["angle parallel", "angle antiparallel", "angle oblique"].map(String::from).into(),
+            ["in batch true", "in batch false", "mixed true", "mixed false", "log-Q true", "masked true"]
+                .map(String::from)
+                .into(),
+            ["shared true, in batch true", "shared true, in batch false"].map(String::from).into(),
+            [
+                "info-nce",
+                "full-softmax",
+                "bpr",
+                "triplet",
+                "contrastive",
+                "alignment-uniformity",
+                "cosine-embedding",
+                "bsl",
+            ]
+            .iter()
+            .flat_map(|name| Similarity::ALL.iter().map(move |similarity| format!("loss {name}, {similarity}")))
+            .collect(),
+            EpsilonOn::ALL.map(|place| format!("epsilon on {place:?}")).into(),
             ["scale huge", "scale tiny", "scale common"].map(String::from).into(),
         ]
         .concat();
@@ -577,7 +717,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn random_scenarios_survive_toml_and_json(scenario in scenarios(Family { encoders: Encoders::Any, optimizers: Optimizers::Any })) {
+        fn random_scenarios_survive_toml_and_json(scenario in scenarios(Family { encoders: Encoders::Any, optimizers: Optimizers::Any, losses: Losses::Any })) {
             prop_assert_eq!(&Scenario::from_toml(&scenario.to_toml()).unwrap(), &scenario);
             prop_assert_eq!(&Scenario::from_json(&scenario.to_json()).unwrap(), &scenario);
         }

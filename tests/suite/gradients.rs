@@ -10,10 +10,10 @@ use perpend::encoder::activation::Activation;
 use perpend::encoder::{Architecture, EncoderKind, Form, affine::Bias};
 use perpend::geometry::{Table, norm_f64};
 use perpend::jacobian::{directional_derivative_within, reach};
-use perpend::loss::{Loss, info_nce::InfoNce};
+use perpend::loss::Loss;
 use perpend::number::{Dual, Field, Real, Running};
 use perpend::sampler::Batch;
-use perpend::scenario::random::{Optimizers, kinds, optimizers, scenarios_of};
+use perpend::scenario::random::{Losses, Optimizers, kinds, losses, optimizers, scenarios_of};
 use perpend::scenario::{Initial, Materialised, Scenario};
 use perpend::trajectory::{Side, Similarity};
 use proptest::strategy::{Strategy, ValueTree};
@@ -62,7 +62,7 @@ fn configured(
     let items = scenario.item.rows;
     let mut batch = scenario.batches.take().expect("random scenarios have explicit batches").swap_remove(0);
     let count = random.random_range(1..=3);
-    batch.negatives.clear();
+    batch = Batch { users: batch.users, positives: batch.positives, ..Batch::default() };
     if configuration.own_negatives {
         let mut own = || (0..count).map(|_| random.random_range(0..items)).collect();
         batch.negatives = batch.users.iter().map(|_| own()).collect();
@@ -92,9 +92,7 @@ fn configured(
         }
     }
     scenario.batches = Some(vec![batch.clone()]);
-    let Loss::InfoNce(InfoNce { temperature, .. }) = scenario.loss;
-    let loss = InfoNce { similarity: configuration.similarity, temperature, epsilon: 0.0 };
-    scenario.loss = Loss::InfoNce(loss.clone());
+    scenario.loss = Loss::info_nce(configuration.similarity, scenario.loss.temperature().expect("InfoNCE has one"));
     if configuration.clamped {
         // Just above the median norm: rows on both sides of the clamp.
         let model = scenario.materialise().expect("a valid scenario");
@@ -108,7 +106,7 @@ fn configured(
         norms.sort_by(f64::total_cmp);
         let median = norms[norms.len() / 2];
         let epsilon = if median > 0.0 { median * 1.03125 } else { 1.0 };
-        scenario.loss = Loss::InfoNce(InfoNce { epsilon, ..loss });
+        scenario.loss.epsilon = epsilon;
     }
     scenario.materialise().expect("a valid scenario")
 }
@@ -173,7 +171,7 @@ fn pre_activations<F: Real>(model: &Materialised, side: Side, tables: &[Table<F>
 /// None where a cosine of a zero vector is asked for.
 fn sides_of_kinks(model: &Materialised, tables: &[Table<f64>], batch: &Batch) -> Option<Vec<Option<Ordering>>> {
     let mut signs = Vec::new();
-    let Loss::InfoNce(loss) = &model.scenario.loss;
+    let loss = &model.scenario.loss;
     for (side, rows) in [(Side::Item, batch.item_slots()), (Side::User, batch.users.clone())] {
         for &row in &rows {
             let (activation, pres) = pre_activations(model, side, tables, row);
@@ -219,7 +217,8 @@ fn curved_rates(model: &Materialised, side: Side, tables: &[Table<Dual>], row: u
 /// The distance over which the loss changes by its own size along a direction: the inverse of the fastest relative rate
 /// among parameters, embeddings, logits and whatever is curved inside an encoder.
 fn scale(model: &Materialised, tables: &[Table<f64>], direction: &[Table<f64>], batch: &Batch) -> f64 {
-    let Loss::InfoNce(loss) = &model.scenario.loss;
+    let loss = &model.scenario.loss;
+    let temperature = loss.temperature().expect("InfoNCE has one");
     let pairs = tables.iter().zip(direction);
     let forward: Vec<Table<Dual>> = pairs
         .clone()
@@ -239,10 +238,10 @@ fn scale(model: &Materialised, tables: &[Table<f64>], direction: &[Table<f64>], 
     let parameters = pairs.map(|(table, direction)| largest(direction.values()) / largest(table.values()));
     let relative = users.iter().chain(&items).map(|(norm, slope)| slope / norm.max(loss.epsilon));
     let logits: Vec<f64> = match loss.similarity {
-        Similarity::Cosine => relative.clone().map(|rate| 2.0 * rate / loss.temperature).collect(),
+        Similarity::Cosine => relative.clone().map(|rate| 2.0 * rate / temperature).collect(),
         Similarity::Dot => users
             .iter()
-            .flat_map(|u| items.iter().map(move |q| (u.0 * q.1 + u.1 * q.0) / loss.temperature))
+            .flat_map(|u| items.iter().map(move |q| (u.0 * q.1 + u.1 * q.0) / temperature))
             .collect(),
     };
     // A dot product has no business with ‖q̇‖/‖q‖.
@@ -465,7 +464,7 @@ fn gradients_of(name: &str) -> Tally {
     let mut runner = TestRunner::deterministic();
     let mut random = random(7);
     let (_, kind) = kinds().into_iter().find(|(kind, _)| *kind == name).expect("an encoder of this name");
-    let strategy = scenarios_of(kind, optimizers(Optimizers::Any), true);
+    let strategy = scenarios_of(kind, optimizers(Optimizers::Any), losses(Losses::InfoNce), true);
     for configuration in CONFIGURATIONS {
         let mut judged = 0;
         while judged < ARCHITECTURES {
