@@ -4,6 +4,7 @@ mod cli;
 mod geometry;
 mod gradients;
 mod honesty;
+mod losses;
 mod optimizers;
 mod oracle;
 mod recordings;
