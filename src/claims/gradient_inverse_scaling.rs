@@ -20,7 +20,7 @@
 //! *Source*: Li & Arora 2019, lemma on scale-invariant functions.
 
 use super::specimen::{self, Specimen};
-use super::{Claim, Kind};
+use super::{About, Claim, Kind, Sampling, Standing};
 use crate::condition::Condition;
 use crate::error::Result;
 use crate::geometry::norm_f64;
@@ -69,27 +69,21 @@ fn first_gradients(scenario: &Scenario, scale: f64, trainer: &dyn Trainer) -> Re
     Ok(gradients)
 }
 
+const ABOUT: About = About {
+    id: "gradient-inverse-scaling",
+    kind: Kind::Metamorphic,
+    standing: Standing::Theorem,
+    statement: "the gradient of a cosine loss scales inversely with the embedding: ∇L(cq) = ∇L(q)/c",
+    conditions: &[Condition::CosineLoss, Condition::NoEpsilon],
+    source: "Li & Arora 2019, lemma on scale-invariant functions",
+    derivation: DERIVATION,
+    sampling: Sampling::EveryCase,
+    text: include_str!("gradient_inverse_scaling.rs"),
+};
+
 impl Claim for GradientInverseScaling {
-    fn id(&self) -> &'static str {
-        "gradient-inverse-scaling"
-    }
-    fn kind(&self) -> Kind {
-        Kind::Metamorphic
-    }
-    fn statement(&self) -> &'static str {
-        "the gradient of a cosine loss scales inversely with the embedding: ∇L(cq) = ∇L(q)/c"
-    }
-    fn conditions(&self) -> &'static [Condition] {
-        &[Condition::CosineLoss, Condition::NoEpsilon]
-    }
-    fn source(&self) -> &'static str {
-        "Li & Arora 2019, lemma on scale-invariant functions"
-    }
-    fn text(&self) -> &'static str {
-        include_str!("gradient_inverse_scaling.rs")
-    }
-    fn derivation(&self) -> &'static str {
-        DERIVATION
+    fn about(&self) -> &'static About {
+        &ABOUT
     }
     fn family(&self) -> Family {
         Family { encoders: Encoders::Table, optimizers: Optimizers::Any, ..Family::default() }
@@ -97,16 +91,9 @@ impl Claim for GradientInverseScaling {
 
     fn examine(&self, materialised: &Materialised, trainer: &dyn Trainer) -> Result<Observation> {
         // One step, from explicit tables.
-        let mut scenario = materialised.scenario.clone();
+        let mut scenario = materialised.explicit();
         scenario.steps = 1;
         scenario.batches = Some(materialised.batches[..1].to_vec());
-        for side in [Side::Item, Side::User] {
-            let values = materialised.tower(side);
-            scenario.tower_mut(side).initial = Initial::Explicit {
-                tables: values.tables.iter().map(|table| table.values().to_vec()).collect(),
-                constants: values.constants.values().to_vec(),
-            };
-        }
         let precision = scenario.precision;
         let batch = &materialised.batches[0];
         let (pairs, candidates, dim) = (batch.users.len(), batch.candidates(0).count(), scenario.dim);

@@ -20,7 +20,7 @@
 //! *Source*: Wang et al. 2017 (NormFace); Euler's identity for functions of degree 0.
 
 use super::specimen::{self, Specimen};
-use super::{Claim, Kind};
+use super::{About, Claim, Kind, Sampling, Standing};
 use crate::condition::Condition;
 use crate::facts::{Context, GRADIENT_DERIVATION, Measure, Watched};
 use crate::loss::{
@@ -34,34 +34,28 @@ use crate::scenario::random::{Encoders, Family, Optimizers};
 /// ⟨q, ∇L⟩ = 0.
 pub struct GradientOrthogonality;
 
+const ABOUT: About = About {
+    id: "gradient-orthogonality",
+    kind: Kind::Step,
+    standing: Standing::Theorem,
+    statement: "the gradient of a cosine loss is orthogonal to the embedding: ⟨q, ∇L⟩ = 0",
+    conditions: &[Condition::CosineLoss, Condition::NoEpsilon, Condition::FreshGradient],
+    source: "Wang et al. 2017 (NormFace); Euler's identity for functions of degree 0",
+    derivation: GRADIENT_DERIVATION,
+    sampling: Sampling::EveryCase,
+    text: include_str!("gradient_orthogonality.rs"),
+};
+
 impl Claim for GradientOrthogonality {
-    fn id(&self) -> &'static str {
-        "gradient-orthogonality"
-    }
-    fn kind(&self) -> Kind {
-        Kind::Step
-    }
-    fn statement(&self) -> &'static str {
-        "the gradient of a cosine loss is orthogonal to the embedding: ⟨q, ∇L⟩ = 0"
-    }
-    fn conditions(&self) -> &'static [Condition] {
-        &[Condition::CosineLoss, Condition::NoEpsilon, Condition::FreshGradient]
-    }
-    fn source(&self) -> &'static str {
-        "Wang et al. 2017 (NormFace); Euler's identity for functions of degree 0"
-    }
-    fn text(&self) -> &'static str {
-        include_str!("gradient_orthogonality.rs")
-    }
-    fn derivation(&self) -> &'static str {
-        GRADIENT_DERIVATION
+    fn about(&self) -> &'static About {
+        &ABOUT
     }
     fn family(&self) -> Family {
         Family { encoders: Encoders::Any, optimizers: Optimizers::Any, ..Family::default() }
     }
     fn watch(&self, _context: &Context) -> Vec<Watched> {
         let measure = Measure::Step(|facts, context| context.measure_gradient(facts));
-        vec![Watched { id: self.id().into(), measure }]
+        vec![Watched { id: ABOUT.id.into(), measure }]
     }
     fn twins(&self) -> Vec<Specimen> {
         vec![

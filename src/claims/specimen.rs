@@ -1,5 +1,6 @@
 //! Twins and controls: named scenarios that show what a hypothesis is for.
 
+use super::Claim;
 use crate::condition::Condition;
 use crate::encoder::{EncoderKind, table::TableEncoder};
 use crate::error::Result;
@@ -12,6 +13,7 @@ use crate::sampler::{Negatives, Sampler, in_batch::InBatch};
 use crate::scenario::{Initial, Materialised, Scenario, Tower};
 use crate::trainer::Trainer;
 use crate::trajectory::{Rows, Settings, Side, Similarity, Trajectory};
+use crate::verdict::Observation;
 
 /// A named scenario, made from a seed.
 #[derive(Clone)]
@@ -23,17 +25,26 @@ pub struct Specimen {
     scenario: fn(u64) -> Scenario,
     fault: Option<Fault>,
     header: Option<fn(&mut Settings)>,
+    variant: Option<Examine>,
 }
+
+/// How a scenario is judged: [`Claim::examine`](super::Claim::examine) or a false variant of it.
+pub type Examine = fn(&Materialised, &dyn Trainer) -> Result<Observation>;
 
 impl Specimen {
     /// A scenario that drops a condition.
     pub fn dropping(condition: Condition, name: &'static str, scenario: fn(u64) -> Scenario) -> Self {
-        Specimen { name, drops: Some(condition), scenario, fault: None, header: None }
+        Specimen { name, drops: Some(condition), scenario, fault: None, header: None, variant: None }
+    }
+
+    /// A scenario that drops a condition and yet must not break: a benign control.
+    pub fn benign(condition: Condition, name: &'static str, scenario: fn(u64) -> Scenario) -> Self {
+        Self::dropping(condition, name, scenario)
     }
 
     /// A scenario that drops nothing the claim lists.
     pub fn named(name: &'static str, scenario: fn(u64) -> Scenario) -> Self {
-        Specimen { name, drops: None, scenario, fault: None, header: None }
+        Specimen { name, drops: None, scenario, fault: None, header: None, variant: None }
     }
 
     /// The same, trained by a trainer with a planted fault.
@@ -46,6 +57,40 @@ impl Specimen {
     pub fn with_header(mut self, header: fn(&mut Settings)) -> Self {
         self.header = Some(header);
         self
+    }
+
+    /// Whether a fault is planted in the trainer.
+    pub fn has_fault(&self) -> bool {
+        self.fault.is_some()
+    }
+
+    /// Whether what is trained or declared differs from what the scenario says.
+    pub fn acts_on_the_trainer(&self) -> bool {
+        self.fault.is_some() || self.header.is_some()
+    }
+
+    /// Judged by a false variant of the claim in place of the claim: a wrong sign, a wrong constant, a missing term. For
+    /// identities that hold whatever is trained.
+    pub fn judged_by(mut self, variant: Examine) -> Self {
+        self.variant = Some(variant);
+        self
+    }
+
+    /// Examines the scenario of a seed.
+    ///
+    /// # Errors
+    /// The claim's and the trainer's.
+    pub fn examine(
+        &self,
+        claim: &dyn Claim,
+        materialised: &Materialised,
+        trainer: &dyn Trainer,
+    ) -> Result<Observation> {
+        let trainer = self.trainer(trainer);
+        match self.variant {
+            Some(variant) => variant(materialised, &*trainer),
+            None => claim.examine(materialised, &*trainer),
+        }
     }
 
     /// The scenario for a seed.

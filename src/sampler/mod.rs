@@ -53,6 +53,20 @@ pub struct Batch {
 }
 
 impl Batch {
+    /// Takes one pair out.
+    pub(crate) fn remove(&mut self, pair: usize) {
+        let (pairs, own) = (self.positives.len(), self.negatives.first().map_or(0, Vec::len));
+        if !self.log_q.is_empty() {
+            self.log_q.drain(pairs + pair * own..pairs + (pair + 1) * own);
+            self.log_q.remove(pair);
+        }
+        self.users.remove(pair);
+        self.positives.remove(pair);
+        if !self.negatives.is_empty() {
+            self.negatives.remove(pair);
+        }
+    }
+
     /// The item row of every item slot: the positives, then the negatives pair after pair, then the shared candidates.
     pub fn item_slots(&self) -> Vec<usize> {
         let negatives = self.negatives.iter().flatten();

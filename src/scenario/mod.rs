@@ -134,6 +134,21 @@ pub struct TowerValues {
 }
 
 impl Materialised {
+    /// The scenario with every value written out: it materialises to the same values whatever its seed. Symmetries and
+    /// shrinking change such values.
+    pub fn explicit(&self) -> Scenario {
+        let mut scenario = self.scenario.clone();
+        scenario.batches = Some(self.batches.clone());
+        for side in [Side::Item, Side::User] {
+            let values = self.tower(side);
+            scenario.tower_mut(side).initial = Initial::Explicit {
+                tables: values.tables.iter().map(|table| table.values().to_vec()).collect(),
+                constants: values.constants.values().to_vec(),
+            };
+        }
+        scenario
+    }
+
     /// The values of one tower.
     pub fn tower(&self, side: Side) -> &TowerValues {
         match side {

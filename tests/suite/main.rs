@@ -5,6 +5,7 @@ mod geometry;
 mod gradients;
 mod honesty;
 mod losses;
+mod necessity;
 mod optimizers;
 mod oracle;
 mod recordings;
