@@ -9,9 +9,9 @@ use std::cmp::Ordering;
 use perpend::geometry::{Table, norm_f64};
 use perpend::jacobian::{directional_derivative_within, reach};
 use perpend::loss::{
-    EpsilonOn, Evaluation, Loss, Objective, ObjectiveFunction, Similarities, alignment_uniformity::AlignmentUniformity,
-    bpr::Bpr, bsl::Bsl, contrastive::Contrastive, cosine_embedding::CosineEmbedding, full_softmax::FullSoftmax,
-    info_nce::InfoNce, triplet::Triplet,
+    EpsilonOn, Evaluation, Loss, Objective, ObjectiveFunction, Similarities, Slot,
+    alignment_uniformity::AlignmentUniformity, bpr::Bpr, bsl::Bsl, contrastive::Contrastive,
+    cosine_embedding::CosineEmbedding, full_softmax::FullSoftmax, info_nce::InfoNce, triplet::Triplet,
 };
 use perpend::number::{Dual, Real, Running};
 use perpend::sampler::Batch;
@@ -462,7 +462,7 @@ fn a_loss_of_ones_own_gets_norms_and_epsilons_from_the_crate() {
     let batch = Batch { users: vec![0], positives: vec![0], ..Batch::default() };
     let (user, item) = (Table::from_values(2, vec![1.0, 0.0]), Table::from_values(2, vec![3.0, 4.0]));
     let mut loss = Loss::new(Similarity::Cosine, Attraction);
-    let radial = |loss: &Loss<Attraction>| {
+    let radial = |loss: &Loss<Attraction>| -> f64 {
         let gradient = loss.evaluate(&user, &item, &batch).items;
         3.0 * gradient.values()[0] + 4.0 * gradient.values()[1]
     };
@@ -561,4 +561,179 @@ fn scenarios_name_losses_in_flat_tables_and_refuse_what_they_do_not_know() {
         let error = read(text, in_batch).expect_err(text).to_string();
         assert!(error.contains(word), "{text}: {error}");
     }
+}
+
+/// A map of raw rows to embeddings, as it stands before a loss.
+type Map = fn(&[Forward<Rounded>]) -> Vec<Forward<Rounded>>;
+
+fn number(x: f64) -> Forward<Rounded> {
+    Forward::from_f64(x)
+}
+
+/// A frozen projection.
+fn project_row(e: &[Forward<Rounded>]) -> Vec<Forward<Rounded>> {
+    [[1.0, 0.5, -0.25], [0.0, 2.0, 1.5]]
+        .iter()
+        .map(|v| v.iter().zip(e).fold(number(0.0), |sum, (&v, e)| sum + number(v) * e.clone()))
+        .collect()
+}
+
+/// A recorded dropout mask.
+fn mask_row(e: &[Forward<Rounded>]) -> Vec<Forward<Rounded>> {
+    e.iter().zip([2.0, 0.0, 2.0]).map(|(e, m)| number(m) * e.clone()).collect()
+}
+
+fn rectified(x: Forward<Rounded>) -> Forward<Rounded> {
+    if x > number(0.0) { x } else { number(0.0) }
+}
+
+/// ReLU of a frozen projection, beside the row itself.
+fn rectify_row(e: &[Forward<Rounded>]) -> Vec<Forward<Rounded>> {
+    project_row(e).into_iter().map(rectified).chain(e.iter().cloned()).collect()
+}
+
+/// The same with a bias: not homogeneous.
+fn rectify_biased_row(e: &[Forward<Rounded>]) -> Vec<Forward<Rounded>> {
+    let biased = project_row(e).into_iter().map(|x| rectified(x + number(0.5)));
+    biased.chain(e.iter().cloned()).collect()
+}
+
+/// Every coordinate squared: homogeneous of degree 2.
+fn square_row(e: &[Forward<Rounded>]) -> Vec<Forward<Rounded>> {
+    e.iter().map(|e| e.clone() * e.clone()).chain([e[0].clone() * e[1].clone()]).collect()
+}
+
+/// ⟨e, ∇_e L⟩ is the slope of the loss where e grows by itself: 0 behind every positively homogeneous map of any degree,
+/// whatever is served; ordinary behind a bias.
+#[test]
+fn raw_rows_behind_homogeneous_maps_have_orthogonal_gradients_and_behind_a_bias_they_have_not() {
+    let maps: [(&str, Map, bool); 5] = [
+        ("projection", project_row, true),
+        ("dropout mask", mask_row, true),
+        ("bias-free ReLU", rectify_row, true),
+        ("squares", square_row, true),
+        ("ReLU with a bias", rectify_biased_row, false),
+    ];
+    let mut random = random(23);
+    for (name, map, homogeneous) in maps {
+        let mut largest = 0.0_f64;
+        for _ in 0..40 {
+            for objective in objectives(&mut random) {
+                let case = Case::new(objective, (Similarity::Cosine, None), &mut random);
+                let raw: Vec<Vec<f64>> = (0..4).map(|_| (0..3).map(|_| signed(&mut random)).collect()).collect();
+                // Row 0 grows, in every slot that it fills.
+                let embed = |row: usize, speed: f64| -> Vec<Forward<Rounded>> {
+                    let e = raw[row].iter().map(|&x| Forward::new(Rounded::from_f64(x), Rounded::from_f64(x * speed)));
+                    map(&e.collect::<Vec<_>>())
+                };
+                let width = embed(0, 0.0).len();
+                let items = case.batch.item_slots();
+                let grown = |row: usize| if row == 0 { 1.0 } else { 0.0 };
+                let items = items.iter().flat_map(|&row| embed(row, grown(row))).collect();
+                let users = case.batch.users.iter().flat_map(|&row| embed(3 - row, 0.0)).collect();
+                let (users, items) = (Table::from_values(width, users), Table::from_values(width, items));
+                let slope = case.loss.evaluate(&users, &items, &case.batch).loss.slope;
+                if homogeneous {
+                    assert!(slope.value().abs() <= slope.error(), "{name}: {slope:?} {:?}", case.loss);
+                } else {
+                    largest = largest.max(slope.value().abs() / slope.error());
+                }
+            }
+        }
+        assert!(homogeneous || largest > 1e6, "{name}: {largest}");
+    }
+}
+
+/// One table for users and items: each row's gradient is the sum over its slots on both sides, all at the same row, and stays
+/// tangent. A user that is the mean of item rows sends back half a gradient that is tangent to the mean, not to the rows.
+#[test]
+fn a_table_shared_by_both_towers_keeps_orthogonality_and_pooling_breaks_it() {
+    let mut random = random(29);
+    let mut pooled = 0;
+    for _ in 0..100 {
+        for objective in objectives(&mut random) {
+            let mut case = Case::new(objective, (Similarity::Cosine, None), &mut random);
+            let d = 4;
+            let rows: Vec<Vec<f64>> = (0..4).map(|_| (0..d).map(|_| signed(&mut random)).collect()).collect();
+            let (items, users) = (case.batch.item_slots(), case.batch.users.clone());
+            let at = |slots: &[usize]| slots.iter().flat_map(|&row| rows[row].clone()).collect::<Vec<f64>>();
+            case.users = Table::from_values(d, at(&users));
+            case.items = Table::from_values(d, at(&items));
+            let found = case.at(Rounded::from_f64);
+            for (row, q) in rows.iter().enumerate() {
+                let mut radial = Rounded::from_f64(0.0);
+                for (slots, gradients) in [(&users, &found.users), (&items, &found.items)] {
+                    for slot in (0..slots.len()).filter(|&slot| slots[slot] == row) {
+                        for (&g, &q) in gradients.row(slot).iter().zip(q) {
+                            radial = radial + g * Rounded::from_f64(q);
+                        }
+                    }
+                }
+                assert!(radial.value().abs() <= radial.error(), "{radial:?} {:?}", case.loss);
+            }
+            // Every user is the mean of rows 0 and 1.
+            let mean: Vec<f64> = rows[0].iter().zip(&rows[1]).map(|(a, b)| (a + b) / 2.0).collect();
+            case.users = Table::from_values(d, users.iter().flat_map(|_| mean.clone()).collect());
+            let found = case.at(Rounded::from_f64);
+            let mut radial = Rounded::from_f64(0.0);
+            for slot in 0..users.len() {
+                for (&g, &q) in found.users.row(slot).iter().zip(&rows[0]) {
+                    radial = radial + g * Rounded::from_f64(q / 2.0);
+                }
+            }
+            pooled += usize::from(radial.value().abs() > 1e6 * radial.error());
+        }
+    }
+    assert!(pooled > 500, "{pooled}");
+}
+
+#[test]
+fn derivatives_by_similarities_add_up_to_the_gradients() {
+    every_case(|case, _| {
+        let lift = |table: &Table<f64>| table.map(|&x| Rounded::from_f64(x));
+        let derivatives = case.loss.derivatives(&lift(&case.users), &lift(&case.items), &case.batch);
+        // κ by κ, with ∂s/∂q by dual numbers along one coordinate of one item.
+        let found = case.at(Rounded::from_f64);
+        for slot in 0..case.items.rows() {
+            let moving = |speed: f64, x: f64| Forward::new(Rounded::from_f64(x), Rounded::from_f64(speed));
+            let mut sum = Rounded::from_f64(0.0);
+            for derivative in &derivatives {
+                let row = |which: Slot| -> Vec<Forward<Rounded>> {
+                    match which {
+                        Slot::User(user) => case.users.row(user).iter().map(|&x| moving(0.0, x)).collect(),
+                        Slot::Item(item) => {
+                            let speed = |k: usize| f64::from(u8::from(item == slot && k == 0));
+                            case.items.row(item).iter().enumerate().map(|(k, &x)| moving(speed(k), x)).collect()
+                        }
+                    }
+                };
+                let (x, y) = (row(derivative.one), row(derivative.other));
+                let s = guarded(&x, &y, &case.loss);
+                sum = sum + derivative.coefficient * s.slope;
+                let same = (derivative.similarity.value() - s.value.value()).abs();
+                assert!(same <= derivative.similarity.error() + s.value.error(), "{same}: {:?}", case.loss);
+            }
+            let g = found.items.row(slot)[0];
+            let allowed = 2.0 * (g.error() + sum.error());
+            assert!((g.value() - sum.value()).abs() <= allowed, "{g:?} {sum:?}: {:?}", case.loss);
+        }
+    });
+}
+
+/// s(x, y) on numbers of any type, by the textbook.
+fn guarded<F: Real>(x: &[F], y: &[F], loss: &Loss) -> F {
+    let product = perpend::geometry::dot(x, y);
+    let (mm, nn) = (perpend::geometry::norm_squared(x), perpend::geometry::norm_squared(y));
+    let (m, n) = (mm.clone().sqrt(), nn.clone().sqrt());
+    let e = F::from_f64(loss.epsilon);
+    product
+        / match (loss.similarity, loss.epsilon_on) {
+            (Similarity::Dot, _) => F::one(),
+            (_, EpsilonOn::Norm) => m.max(e.clone()) * n.max(e),
+            (_, EpsilonOn::Norm2) => mm.max(e.clone()).sqrt() * nn.max(e).sqrt(),
+            (_, EpsilonOn::Product) => (m * n).max(e),
+            (_, EpsilonOn::Add) => (m + e.clone()) * (n + e),
+            (_, EpsilonOn::AddProduct) => m * n + e,
+            (_, EpsilonOn::AddNorm2) => ((mm + e.clone()) * (nn + e)).sqrt(),
+        }
 }
