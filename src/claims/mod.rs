@@ -26,6 +26,7 @@ macro_rules! theorem {
 
 pub mod check;
 pub(crate) mod declared_step;
+mod epsilon_leak;
 mod frequency_norm_coupling;
 mod gradient_inverse_scaling;
 mod gradient_orthogonality;
@@ -33,7 +34,9 @@ mod heavy_ball_identity;
 mod norm_growth;
 pub mod proofs;
 mod quartic_growth;
+mod similarity_rows;
 pub mod specimen;
+mod temperature_bound;
 mod update_orthogonality;
 
 use std::collections::HashMap;
@@ -54,6 +57,8 @@ use specimen::Specimen;
 pub const ALL: &[&dyn Claim] = &[
     &gradient_orthogonality::GradientOrthogonality,
     &gradient_inverse_scaling::GradientInverseScaling,
+    &epsilon_leak::EpsilonLeak,
+    &temperature_bound::TemperatureBound,
     &update_orthogonality::UpdateOrthogonality,
     &norm_growth::NormGrowth,
     &quartic_growth::QuarticGrowth,
@@ -354,7 +359,7 @@ mod tests {
     #[test]
     fn every_file_in_the_folder_is_a_claim_in_the_list() {
         let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src/claims");
-        let machinery = ["mod", "check", "proofs", "specimen"];
+        let machinery = ["mod", "check", "proofs", "similarity_rows", "specimen"];
         let files: BTreeSet<String> = std::fs::read_dir(folder)
             .unwrap()
             .map(|entry| entry.unwrap().path())

@@ -62,6 +62,8 @@ pub enum Losses {
     /// Every kind on cosines without an epsilon.
     #[default]
     Cosine,
+    /// Every kind on cosines, with every epsilon.
+    Guarded,
     /// Every kind on cosines and inner products, with every epsilon.
     Any,
 }
@@ -168,8 +170,9 @@ pub fn losses(which: Losses) -> BoxedStrategy<Loss> {
     match which {
         Losses::InfoNce => cosine(info_nce.boxed()).boxed(),
         Losses::Cosine => cosine(any.boxed()).boxed(),
-        Losses::Any => {
-            let similarity = prop_oneof![3 => Just(Similarity::Cosine), 1 => Just(Similarity::Dot)];
+        Losses::Guarded | Losses::Any => {
+            let inner_products = u32::from(which == Losses::Any);
+            let similarity = prop_oneof![3 => Just(Similarity::Cosine), inner_products => Just(Similarity::Dot)];
             let epsilon = prop_oneof![1 => Just(0.0), 2 => (-4i32..=2).prop_map(|exponent| 2.0_f64.powi(exponent))];
             let place = proptest::sample::select(EpsilonOn::ALL.to_vec());
             (cosine(any.boxed()), similarity, epsilon, place)

@@ -5,6 +5,7 @@ mod encoders;
 mod geometry;
 mod gradients;
 mod honesty;
+mod losses;
 mod necessity;
 mod optimizers;
 mod oracle;
