@@ -42,6 +42,7 @@ pub mod condition;
 pub mod encoder;
 mod error;
 pub mod facts;
+mod files;
 pub mod geometry;
 pub mod interactions;
 pub mod jacobian;

@@ -144,7 +144,7 @@ impl Claim for DeclaredStep {
         &ABOUT
     }
     fn family(&self) -> Family {
-        Family { encoders: Encoders::Any, optimizers: Optimizers::Any }
+        Family { encoders: Encoders::Any, optimizers: Optimizers::Any, ..Family::default() }
     }
     fn concerns_parameters(&self) -> bool {
         true

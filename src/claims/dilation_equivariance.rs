@@ -11,7 +11,8 @@
 //!
 //! Learning rate and initial norm are one number, then: what counts is η/‖q_0‖² (`displacement-number`). For powers of two
 //! every operation commutes with the stretching, so the two runs agree to the last bit, and a hidden normalisation, an
-//! epsilon or a term that is not homogeneous breaks the agreement. The user tower's run does not change at all.
+//! epsilon or a term that is not homogeneous breaks the agreement. The user tower's run does not
+//! change; users that are made of item rows are held fixed.
 //!
 //! *Hypotheses*: CosineLoss, NoEpsilon; parameters that the embedding is of degree one in (a table, an affine map, a map
 //! shared by all rows).
@@ -24,14 +25,14 @@
 //! *Proof*: proofs/theories/DilationEquivariance.v.
 //! *Source*: Li & Arora 2019 for scale-invariant networks under SGD; the bitwise test and the other rules: derived here.
 
-use super::runs::{Path, compare, item_tables};
+use super::runs::{Path, compare, item_tables, with_fixed_users};
 use super::specimen::{self, Specimen};
 use super::{About, Claim, Kind, Sampling, Standing};
 use crate::condition::Condition;
-use crate::encoder::Architecture;
+use crate::encoder::{Architecture, Form};
 use crate::error::Result;
 use crate::facts::{Measured, Tally};
-use crate::optimizer::{Optimizer, decay::Form};
+use crate::optimizer::{Optimizer, decay};
 use crate::reference::Fault;
 use crate::scenario::random::{Encoders, Family, Optimizers};
 use crate::scenario::{Initial, Materialised, Scenario};
@@ -66,8 +67,8 @@ pub(super) fn dilated(optimizer: &Optimizer, c: f64) -> Optimizer {
     dilated.schedule_mut().scale(rate);
     if let Some(decay) = dilated.decay_mut() {
         decay.rate /= match decay.form {
-            Form::Coupled => c * c,
-            Form::Decoupled => rate,
+            decay::Form::Coupled => c * c,
+            decay::Form::Decoupled => rate,
         };
     }
     dilated
@@ -77,12 +78,15 @@ pub(super) fn dilated(optimizer: &Optimizer, c: f64) -> Optimizer {
 fn stretched(scenario: &Scenario, c: f64, optimizer: Optimizer) -> Scenario {
     let mut stretched = scenario.clone();
     item_tables(&mut stretched).iter_mut().flatten().for_each(|x| *x *= c);
-    let tower = &mut stretched.item;
-    let (features, width) = (tower.encoder.constants(0), tower.encoder.constants(scenario.dim));
+    let (size, tower) = (scenario.size(Side::Item), &mut stretched.item);
+    let forms = tower.encoder.constants(size);
+    let shared = tower.encoder.shared_constants(size.dim);
     if let Initial::Explicit { constants, .. } = &mut tower.initial {
         // A frozen bias is a part of the embedding; features are not.
-        let biases = constants.chunks_exact_mut(width.max(1)).flat_map(|row| &mut row[features..]);
-        biases.for_each(|x| *x *= c);
+        let offset =
+            forms.iter().flat_map(|constant| std::iter::repeat_n(constant.form == Form::Offset, constant.count));
+        let offsets = constants[shared..].iter_mut().zip(offset.cycle()).filter(|(_, offset)| *offset);
+        offsets.for_each(|(x, _)| *x *= c);
     }
     tower.optimizer = optimizer;
     stretched
@@ -93,8 +97,12 @@ fn examine_by(
     trainer: &dyn Trainer,
     dilated: fn(&Optimizer, f64) -> Optimizer,
 ) -> Result<Observation> {
-    let scenario = materialised.explicit();
-    let trajectory = trainer.train(materialised)?;
+    // Users that are made of item rows would stretch in part.
+    let scenario = match materialised.scenario.user.encoder.reads_other() {
+        true => with_fixed_users(materialised),
+        false => materialised.explicit(),
+    };
+    let trajectory = trainer.train(&scenario.materialise()?)?;
     let items = Path::read(&trajectory, Side::Item)?;
     let users = Path::read(&trajectory, Side::User)?;
     let mut tally = Tally::default();

@@ -122,7 +122,7 @@ impl Claim for FrequencyNormCoupling {
         &ABOUT
     }
     fn family(&self) -> Family {
-        Family { encoders: Encoders::Table, optimizers: Optimizers::Sgd }
+        Family { encoders: Encoders::Table, optimizers: Optimizers::Sgd, ..Family::default() }
     }
     fn observe(&self, facts: &Facts, context: &Context) -> Observation {
         if context.sgd_rate(0).is_none() {

@@ -167,7 +167,7 @@ impl Claim for HeavyBallIdentity {
         &ABOUT
     }
     fn family(&self) -> Family {
-        Family { encoders: Encoders::Table, optimizers: Optimizers::HeavyBall }
+        Family { encoders: Encoders::Table, optimizers: Optimizers::HeavyBall, ..Family::default() }
     }
     fn watch(&self, context: &Context) -> Vec<Watched> {
         let Some(momentum) = context.momentum else {

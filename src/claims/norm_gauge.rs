@@ -20,7 +20,7 @@
 //! *Proof*: proofs/theories/NormGauge.v.
 //! *Source*: derived here; for the freedom of scales in learned embeddings see Steck et al. 2024.
 
-use super::runs::{Path, item_tables, tower};
+use super::runs::{Path, has_gradients, item_tables, tower, with_fixed_users};
 use super::specimen::{self, Specimen};
 use super::{About, Claim, Kind, Sampling, Standing};
 use crate::condition::Condition;
@@ -45,13 +45,15 @@ fn factor(row: usize) -> f64 {
 
 /// Loss, items and users before the first step.
 struct Start {
+    has_gradients: bool,
     loss: f64,
     items: Path,
     users: Path,
 }
 
 fn start(materialised: &Materialised, sign: f64, scaled: bool, trainer: &dyn Trainer) -> Result<Start> {
-    let mut scenario = materialised.explicit();
+    // Users that are made of item rows would feel the factors.
+    let mut scenario = with_fixed_users(materialised);
     let dim = scenario.dim;
     scenario.steps = 1;
     scenario.batches = Some(materialised.batches[..1].to_vec());
@@ -63,10 +65,15 @@ fn start(materialised: &Materialised, sign: f64, scaled: bool, trainer: &dyn Tra
     let trajectory = trainer.train(&scenario.materialise()?)?;
     let missing = || Error::input("the trainer's trajectory", "the loss of every step", "none");
     let loss = tower(&trajectory, Side::Item)?.loss(0).ok_or_else(missing)?;
-    Ok(Start { loss, items: Path::read(&trajectory, Side::Item)?, users: Path::read(&trajectory, Side::User)? })
+    Ok(Start {
+        has_gradients: has_gradients(&trajectory)?,
+        loss,
+        items: Path::read(&trajectory, Side::Item)?,
+        users: Path::read(&trajectory, Side::User)?,
+    })
 }
 
-/// ⟨u, q⟩ of every user with every item.
+/// How a user scores an item.
 type Score = fn(&[f64], &[f64]) -> f64;
 
 fn cosine(u: &[f64], q: &[f64]) -> f64 {
@@ -76,6 +83,9 @@ fn cosine(u: &[f64], q: &[f64]) -> f64 {
 fn examine_by(materialised: &Materialised, trainer: &dyn Trainer, sign: f64, kept: Score) -> Result<Observation> {
     let plain = start(materialised, sign, false, trainer)?;
     let other = start(materialised, sign, true, trainer)?;
+    if !plain.has_gradients {
+        return Ok(Observation::inconclusive(DERIVATION, "no row had a gradient"));
+    }
     let mut tally = Tally::default();
     let place = |row: usize| Place { step: 0, row: row as u64 };
     tally.judge(place(0), &Measured::new((plain.loss - other.loss).abs(), 0.0, plain.loss.abs()));
@@ -95,7 +105,7 @@ fn examine_by(materialised: &Materialised, trainer: &dyn Trainer, sign: f64, kep
             }
         }
     }
-    Ok(tally.observe(DERIVATION, "no loss was recorded"))
+    Ok(tally.observe(DERIVATION, "no item was recorded"))
 }
 
 /// False: the factors may be negative.

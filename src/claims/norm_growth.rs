@@ -53,7 +53,7 @@ impl Claim for NormGrowth {
         &ABOUT
     }
     fn family(&self) -> Family {
-        Family { encoders: Encoders::Isotropic, optimizers: Optimizers::Scalar }
+        Family { encoders: Encoders::Isotropic, optimizers: Optimizers::Scalar, ..Family::default() }
     }
     fn watch(&self, _context: &Context) -> Vec<Watched> {
         let measure = Measure::Step(|facts, context| {

@@ -13,7 +13,7 @@
 //!
 //! *Hypotheses*: CosineLoss, NoEpsilon, a table, a constant rate, ScalarStep without adaptivity (row-wise AdaGrad is a twin here).
 //! *Shapes*: one number a row. *Judged*: the slope of ln‖q_n‖ against ln(n_0 + n), by least squares over 256 ≤ n ≤ 4096 in
-//! octaves. The scenario lends its loss, dimension, item optimizer and directions; users are ±e_1, …, ±e_d, so that Σ(1 − cos²)
+//! octaves. The scenario lends its similarity, dimension, item optimizer and directions; users are ±e_1, …, ±e_d, so that Σ(1 − cos²)
 //! over all of them is the same for every direction, and a pair of rows, one positive and one negative, goes through them in
 //! random order again and again; the temperature is so high that the softmax does not depend on where the rows are.
 //! *Allowed residual*: ¼·Σ|w_k|·(|ln((‖q_0‖⁴ + A_k)/(ā·(n_0 + n_k)))| + E_k/(‖q_0‖⁴ + A_k) + T·γ_{4d+8}): w the weights of the fit;
@@ -58,7 +58,7 @@ fn touches(dim: usize) -> Vec<usize> {
     (8..=12).map(|octave| (1_usize << octave).div_ceil(users) * users).collect()
 }
 
-/// The long run that a scenario lends its loss, its dimension, its item optimizer and its directions to.
+/// The long run that a scenario lends its similarity, its dimension, its item optimizer and its directions to.
 fn long_run(materialised: &Materialised) -> Scenario {
     let mut scenario = materialised.explicit();
     let (dim, steps) = (scenario.dim, touches(scenario.dim)[4]);
@@ -96,12 +96,16 @@ fn long_run(materialised: &Materialised) -> Scenario {
         if step.is_multiple_of(2 * dim) {
             round.shuffle(&mut random);
         }
-        Batch { users: vec![round[step % (2 * dim)]], positives: vec![0], negatives: vec![vec![1]] }
+        Batch {
+            users: vec![round[step % (2 * dim)]],
+            positives: vec![0],
+            negatives: vec![vec![1]],
+            ..Batch::default()
+        }
     };
     scenario.steps = steps;
     scenario.batches = Some((0..steps).map(batch).collect());
-    let Loss::InfoNce(loss) = &mut scenario.loss;
-    loss.temperature = TEMPERATURE;
+    scenario.loss.objective = Loss::info_nce(scenario.loss.similarity, TEMPERATURE).objective;
     scenario
 }
 

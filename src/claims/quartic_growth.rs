@@ -96,7 +96,7 @@ impl Claim for QuarticGrowth {
         &ABOUT
     }
     fn family(&self) -> Family {
-        Family { encoders: Encoders::Table, optimizers: Optimizers::Sgd }
+        Family { encoders: Encoders::Table, optimizers: Optimizers::Sgd, ..Family::default() }
     }
     fn watch(&self, _context: &Context) -> Vec<Watched> {
         let measure = Measure::Run(Box::new(|_| Box::new(History(RowSummary::default(), false))));

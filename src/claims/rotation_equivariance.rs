@@ -32,7 +32,7 @@ use crate::error::Result;
 use crate::facts::Tally;
 use crate::reference::Fault;
 use crate::rounding::Precision;
-use crate::scenario::random::{Encoders, Family, Optimizers};
+use crate::scenario::random::{Encoders, Family, Losses, Optimizers};
 use crate::scenario::{Initial, Materialised, Scenario};
 use crate::trainer::Trainer;
 use crate::trajectory::Side;
@@ -163,7 +163,12 @@ impl Claim for RotationEquivariance {
         &ABOUT
     }
     fn family(&self) -> Family {
-        Family { encoders: Encoders::Table, optimizers: Optimizers::Axisless, ..Family::default() }
+        Family {
+            encoders: Encoders::Table,
+            optimizers: Optimizers::Axisless,
+            losses: Losses::InfoNce,
+            ..Family::default()
+        }
     }
     fn examine(&self, materialised: &Materialised, trainer: &dyn Trainer) -> Result<Observation> {
         examine_by(materialised, trainer, Turns::turn)

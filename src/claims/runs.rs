@@ -158,3 +158,14 @@ pub(super) fn row_summaries(trajectory: &Trajectory) -> Result<BTreeMap<u64, Row
     let context = Context::declared(trajectory, &tower, &survey(&tower)?);
     Ok(gather(&tower, &context, &[])?.rows)
 }
+
+/// Whether any item had a gradient in any step.
+pub(super) fn has_gradients(trajectory: &Trajectory) -> Result<bool> {
+    let tower = tower(trajectory, Side::Item)?;
+    let mut found = false;
+    tower.for_each(0..tower.rows(), &mut |record| {
+        found |= record.grad.is_some_and(|gradient| gradient.iter().any(|&g| g != 0.0));
+        Ok(())
+    })?;
+    Ok(found)
+}

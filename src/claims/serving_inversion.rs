@@ -23,7 +23,7 @@
 
 use super::runs::{Path, fixed_table};
 use super::specimen::{self, Specimen};
-use super::{About, Claim, Kind, Sampling, Standing};
+use super::{About, Claim, Kind, Sampling, Standing, runs};
 use crate::error::Result;
 use crate::facts::{Measured, Tally};
 use crate::geometry::{cosine_f64, dot, norm_f64};
@@ -65,6 +65,9 @@ fn served(direction: &[f64], item: &Seen<'_>, length: f64) -> f64 {
 
 fn examine_by(materialised: &Materialised, trainer: &dyn Trainer, law: &Law) -> Result<Observation> {
     let trajectory = trainer.train(materialised)?;
+    if !runs::has_gradients(&trajectory)? {
+        return Ok(Observation::inconclusive(DERIVATION, "nothing was trained: no item had a gradient"));
+    }
     let (items, users) = (Path::read(&trajectory, Side::Item)?, Path::read(&trajectory, Side::User)?);
     let rounding = Precision::F64.gamma(2 * materialised.scenario.dim + 9);
     let norms: Vec<f64> = (0..items.rows).map(|row| norm_f64(items.at(items.steps, row))).collect();
@@ -152,7 +155,7 @@ fn inverted(seed: u64) -> Scenario {
     scenario.steps = 1;
     scenario.item = fixed_table(2, vec![4.0, 3.0, 6.0, 8.0]);
     scenario.user = fixed_table(2, vec![1.0, 0.0]);
-    scenario.batches = Some(vec![Batch { users: vec![0, 0], positives: vec![0, 1], negatives: Vec::new() }]);
+    scenario.batches = Some(vec![Batch { users: vec![0, 0], positives: vec![0, 1], ..Batch::default() }]);
     scenario
 }
 

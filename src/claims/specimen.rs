@@ -4,7 +4,7 @@ use super::Claim;
 use crate::condition::Condition;
 use crate::encoder::{EncoderKind, table::TableEncoder};
 use crate::error::Result;
-use crate::loss::{Loss, info_nce::InfoNce};
+use crate::loss::{EpsilonOn, Loss, Objective};
 use crate::optimizer::decay::Form;
 use crate::optimizer::{Decay, Optimizer, adam::Adam, heavy_ball::HeavyBall, sgd::Sgd};
 use crate::reference::{Fault, Faulty};
@@ -164,7 +164,7 @@ pub fn plain(seed: u64) -> Scenario {
         steps: 12,
         seed,
         precision: Precision::F64,
-        loss: Loss::InfoNce(InfoNce { similarity: Similarity::Cosine, temperature: 0.5, epsilon: 0.0 }),
+        loss: Loss::info_nce(Similarity::Cosine, 0.5),
         sampler: Sampler { batch: 12, exponent: 1.0, negatives: Negatives::InBatch(InBatch {}) },
         item: tower(10),
         user: tower(4),
@@ -189,24 +189,40 @@ pub fn with_encoder(seed: u64, encoder: EncoderKind) -> Scenario {
 /// Inner products in place of cosines.
 pub fn dot_product(seed: u64) -> Scenario {
     let mut scenario = plain(seed);
-    let Loss::InfoNce(loss) = &mut scenario.loss;
-    loss.similarity = Similarity::Dot;
+    scenario.loss.similarity = Similarity::Dot;
     scenario
 }
 
 /// An epsilon above most norms.
 pub fn active_epsilon(seed: u64) -> Scenario {
+    with_epsilon(seed, EpsilonOn::Norm)
+}
+
+/// An epsilon of 2, where a convention puts it.
+pub fn with_epsilon(seed: u64, epsilon_on: EpsilonOn) -> Scenario {
     let mut scenario = plain(seed);
-    let Loss::InfoNce(loss) = &mut scenario.loss;
-    loss.epsilon = 2.0;
+    scenario.loss = Loss { epsilon: 2.0, epsilon_on, ..scenario.loss };
+    scenario
+}
+
+/// [`plain`] with another loss, on cosines.
+pub fn with_objective(seed: u64, objective: Objective) -> Scenario {
+    let mut scenario = plain(seed);
+    scenario.loss = Loss::new(Similarity::Cosine, objective);
+    scenario
+}
+
+/// [`plain`] with other negatives.
+pub fn with_negatives(seed: u64, negatives: Negatives) -> Scenario {
+    let mut scenario = plain(seed);
+    scenario.sampler.negatives = negatives;
     scenario
 }
 
 /// An epsilon far below every norm: a clamp that is never active.
 pub fn inactive_epsilon(seed: u64) -> Scenario {
     let mut scenario = plain(seed);
-    let Loss::InfoNce(loss) = &mut scenario.loss;
-    loss.epsilon = 0.5_f64.powi(40);
+    scenario.loss.epsilon = 0.5_f64.powi(40);
     scenario
 }
 
@@ -278,7 +294,12 @@ pub fn warm_up(seed: u64) -> Scenario {
 /// A user tower that is deep and trained by Adam.
 pub fn deep_user_tower(seed: u64) -> Scenario {
     let mut scenario = plain(seed);
-    scenario.user.encoder = EncoderKind::Mlp(crate::encoder::mlp::Mlp { features: 3, hidden: vec![5, 5], bias: true });
+    scenario.user.encoder = EncoderKind::Mlp(crate::encoder::mlp::Mlp {
+        features: 3,
+        hidden: vec![5, 5],
+        bias: true,
+        activation: Default::default(),
+    });
     scenario.user.optimizer = Optimizer::Adam(Adam::with_rate(0.05));
     scenario
 }

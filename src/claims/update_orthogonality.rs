@@ -108,7 +108,7 @@ impl Claim for UpdateOrthogonality {
         &ABOUT
     }
     fn family(&self) -> Family {
-        Family { encoders: Encoders::Isotropic, optimizers: Optimizers::Scalar }
+        Family { encoders: Encoders::Isotropic, optimizers: Optimizers::Scalar, ..Family::default() }
     }
     fn watch(&self, _context: &Context) -> Vec<Watched> {
         let measure = Measure::Step(|facts, context| context.measure_update(facts));

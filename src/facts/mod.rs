@@ -21,6 +21,7 @@ pub use context::{
 pub use exact::ExactSum;
 pub use gather::{Follow, Measure, Start, Watched, gather, gather_rows};
 pub use histogram::Histogram;
+pub(crate) use survey::upstream;
 pub use survey::{Survey, describe, survey};
 
 use crate::trajectory::Record;

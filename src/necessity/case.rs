@@ -83,7 +83,9 @@ impl Case {
     pub fn examine(&self, trainer: &dyn Trainer) -> Result<Observation> {
         let claim = find(&self.claim)?;
         let materialised = self.scenario.materialise()?;
-        let Some(name) = &self.twin else { return claim.examine(&materialised, trainer) };
+        let Some(name) = &self.twin else {
+            return claim.examine(&materialised, trainer);
+        };
         let twin = claim.twins().into_iter().find(|twin| twin.name == name);
         let twin = twin.ok_or_else(|| Error::input("twin", format!("the name of a twin of {}", self.claim), name))?;
         twin.examine(claim, &materialised, trainer)

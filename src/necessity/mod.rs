@@ -7,6 +7,8 @@
 mod case;
 pub mod search;
 
+use std::collections::BTreeSet;
+
 use serde::Serialize;
 
 pub use case::Case;
@@ -81,26 +83,28 @@ impl Matrix {
 
 /// The conditions whose specimens a claim must show: those that it lists, `ScalarStep` by the causes that always end it.
 /// Momentum is a cause of its own: some claims outlive it.
-pub fn demanded(claim: &dyn Claim) -> Vec<Condition> {
+pub fn demanded(claim: &dyn Claim) -> BTreeSet<Condition> {
     let ways = |condition: &Condition| match condition {
         Condition::ScalarStep => vec![Condition::NoDecay, Condition::NoCoordinateScaling],
         other => vec![*other],
     };
-    let mut demanded: Vec<Condition> = claim.conditions().iter().flat_map(ways).collect();
-    demanded.sort_unstable();
-    demanded.dedup();
-    demanded
+    claim.conditions().iter().flat_map(ways).collect()
+}
+
+/// The conditions that a claim is shown to need: those that its twins drop.
+pub fn necessary(claim: &dyn Claim) -> BTreeSet<Condition> {
+    claim.twins().iter().filter_map(|twin| twin.drops).collect()
 }
 
 fn row(claim: &dyn Claim, trainer: &dyn Trainer) -> Result<Row> {
     let (twins, controls) = (claim.twins(), claim.controls());
     let shown = twins.iter().chain(&controls).filter_map(|specimen| specimen.drops);
-    let mut conditions: Vec<Condition> = demanded(claim).into_iter().chain(shown).collect();
-    conditions.sort_unstable();
-    conditions.dedup();
+    let conditions: BTreeSet<Condition> = demanded(claim).into_iter().chain(shown).collect();
     let reports = |specimens: &[crate::claims::specimen::Specimen], drops: Option<Condition>, must_break: bool| {
         let chosen = specimens.iter().filter(|specimen| specimen.drops == drops);
-        chosen.map(|specimen| specimen_report(claim, specimen, trainer, must_break)).collect::<Result<Vec<_>>>()
+        chosen
+            .map(|specimen| specimen_report(claim, specimen, trainer, must_break))
+            .collect::<Result<Vec<_>>>()
     };
     let cells = conditions.into_iter().map(|condition| {
         let (twins, benign) = (reports(&twins, Some(condition), true)?, reports(&controls, Some(condition), false)?);

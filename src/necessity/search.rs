@@ -15,11 +15,11 @@ use crate::claims::check::{TWIN_MARGIN, has_directions};
 use crate::claims::specimen::Specimen;
 use crate::condition::Condition;
 use crate::error::{Error, Result};
-use crate::loss::Loss;
+use crate::optimizer::Schedule;
 use crate::reference::Reference;
-use crate::scenario::random::{Encoders, Family, Optimizers, scenarios};
+use crate::scenario::random::{Encoders, Family, Losses, Optimizers, scenarios};
 use crate::scenario::{Initial, Scenario};
-use crate::trajectory::{Side, Similarity};
+use crate::trajectory::Side;
 use crate::verdict::{Observed, Status};
 
 /// How long to look, and from where.
@@ -61,15 +61,7 @@ pub fn search(claim: &dyn Claim, condition: Condition, options: &Options) -> Res
     // The scenario's own statuses turn most candidates down; the time is the limit, not their number.
     let config = Config { max_local_rejects: u32::MAX, failure_persistence: None, ..Config::default() };
     let mut runner = TestRunner::new_with_rng(config, TestRng::from_seed(RngAlgorithm::ChaCha, &seed));
-    let strategy = scenarios(widened(claim.family(), condition)).prop_map(move |mut scenario| {
-        let Loss::InfoNce(loss) = &mut scenario.loss;
-        match condition {
-            Condition::CosineLoss => loss.similarity = Similarity::Dot,
-            Condition::NoEpsilon => loss.epsilon = 1.0,
-            _ => {}
-        }
-        scenario
-    });
+    let strategy = scenarios(widened(claim.family(), condition));
     let mut drawn = 0;
     while start.elapsed() < options.time {
         let mut tree = strategy.new_tree(&mut runner).map_err(Error::internal)?;
@@ -102,7 +94,8 @@ fn widened(family: Family, condition: Condition) -> Family {
         Condition::ScalarStep | Condition::NoMomentum | Condition::NoDecay | Condition::NoCoordinateScaling => {
             Family { optimizers: Optimizers::Any, ..family }
         }
-        Condition::CosineLoss | Condition::NoEpsilon | Condition::FreshGradient | Condition::ExactStorage => family,
+        Condition::CosineLoss | Condition::NoEpsilon => Family { losses: Losses::Any, ..family },
+        Condition::FreshGradient | Condition::ExactStorage | Condition::Own(_) => family,
     }
 }
 
@@ -116,7 +109,7 @@ struct Hunt<'a> {
 impl Hunt<'_> {
     /// Whether the scenario lacks the condition, and no other that the claim lists.
     fn is_eligible(&self, scenario: &Scenario) -> bool {
-        let unmet = |condition: Condition| matches!(scenario.status(Side::Item, condition), Status::Unmet(_));
+        let unmet = |condition: Condition| matches!(self.claim.status(scenario, condition), Status::Unmet(_));
         let cause = |condition: Condition| {
             condition == self.condition
                 || (condition == Condition::ScalarStep
@@ -148,8 +141,11 @@ impl Hunt<'_> {
     /// Makes the scenario smaller and its numbers simpler, one change at a time, as long as it stays a witness.
     fn simplify(&self, mut scenario: Scenario, in_time: impl Fn() -> bool) -> Scenario {
         loop {
-            let mut candidates = smaller(&scenario).chain(simpler_numbers(&scenario)).take_while(|_| in_time());
-            let Some(found) = candidates.find(|candidate| self.margin(candidate).is_some()) else { break };
+            let candidates = smaller(&scenario).chain(plainer(&scenario)).chain(simpler_numbers(&scenario));
+            let mut candidates = candidates.take_while(|_| in_time());
+            let Some(found) = candidates.find(|candidate| self.margin(candidate).is_some()) else {
+                break;
+            };
             drop(candidates);
             scenario = found;
         }
@@ -178,12 +174,29 @@ fn smaller(scenario: &Scenario) -> impl Iterator<Item = Scenario> + '_ {
     steps.chain(pairs)
 }
 
+/// The scenario with a tower's learning rate constant and 1.
+fn plainer(scenario: &Scenario) -> impl Iterator<Item = Scenario> + '_ {
+    let one = Schedule::Constant(1.0);
+    let changing = [Side::Item, Side::User]
+        .into_iter()
+        .filter(move |&side| *scenario.tower(side).optimizer.schedule() != one);
+    changing.map(|side| {
+        let mut plainer = scenario.clone();
+        *plainer.tower_mut(side).optimizer.schedule_mut() = Schedule::Constant(1.0);
+        plainer
+    })
+}
+
 /// The scenario with one explicit number replaced by a simpler one.
 fn simpler_numbers(scenario: &Scenario) -> impl Iterator<Item = Scenario> + '_ {
     let numbers = [Side::Item, Side::User].into_iter().flat_map(move |side| {
-        let Initial::Explicit { tables, constants } = &scenario.tower(side).initial else { return Vec::new() };
+        let Initial::Explicit { tables, constants } = &scenario.tower(side).initial else {
+            return Vec::new();
+        };
         let places = tables.iter().chain([constants]).enumerate();
-        places.flat_map(|(block, values)| (0..values.len()).map(move |k| (side, block, k, values[k]))).collect()
+        places
+            .flat_map(|(block, values)| (0..values.len()).map(move |k| (side, block, k, values[k])))
+            .collect()
     });
     numbers.flat_map(move |(side, block, k, x)| {
         // Complexity: 0 < ±1 < integers < fractions.
@@ -197,7 +210,9 @@ fn simpler_numbers(scenario: &Scenario) -> impl Iterator<Item = Scenario> + '_ {
         };
         candidates.into_iter().filter(move |candidate| rank(*candidate) < rank(x)).map(move |candidate| {
             let mut simpler = scenario.clone();
-            let Initial::Explicit { tables, constants } = &mut simpler.tower_mut(side).initial else { return simpler };
+            let Initial::Explicit { tables, constants } = &mut simpler.tower_mut(side).initial else {
+                return simpler;
+            };
             tables.iter_mut().chain([constants]).nth(block).expect("the block is there")[k] = candidate;
             simpler
         })
@@ -212,8 +227,10 @@ mod tests {
     #[test]
     fn a_witness_for_every_condition_of_update_orthogonality_is_found_in_three_dimensions() {
         let claim = find("update-orthogonality").unwrap();
-        let mut conditions = crate::necessity::demanded(claim);
-        conditions.push(Condition::NoMomentum);
+        let conditions = crate::necessity::necessary(claim);
+        assert!(
+            conditions.contains(&Condition::NoMomentum) && conditions.is_superset(&crate::necessity::demanded(claim))
+        );
         for condition in conditions {
             let found = search(claim, condition, &Options::default()).unwrap();
             let found = found.unwrap_or_else(|| panic!("no scenario without {condition} was found"));
