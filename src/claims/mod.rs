@@ -42,15 +42,15 @@ mod update_orthogonality;
 use std::collections::HashMap;
 
 use crate::condition::Condition;
-use crate::encoder::Architecture;
+use crate::encoder::{Architecture, Place};
 use crate::error::{Error, Result};
 use crate::facts::{Context, Encoding, Facts, Watched, gather, survey, upstream};
 use crate::geometry::{Table, norm_f64};
-use crate::scenario::Materialised;
 use crate::scenario::random::Family;
+use crate::scenario::{Materialised, Scenario};
 use crate::trainer::Trainer;
 use crate::trajectory::{Side, Tower, Trajectory};
-use crate::verdict::Observation;
+use crate::verdict::{Observation, Status};
 use specimen::Specimen;
 
 /// Every claim, in the order of the theory.
@@ -180,6 +180,12 @@ pub trait Claim: Sync {
         false
     }
 
+    /// Whether the item tower of a scenario meets one of its conditions: by what the scenario is, unless the claim has
+    /// conditions of its own.
+    fn status(&self, scenario: &Scenario, condition: Condition) -> Status {
+        scenario.status(Side::Item, condition)
+    }
+
     /// The observation that follows from the facts of a run.
     fn observe(&self, facts: &Facts, _context: &Context) -> Observation {
         facts
@@ -292,6 +298,10 @@ pub(crate) fn observe_run(id: &str, trajectory: &Trajectory, scenario: Option<&M
         }
     }
     let mut context = Context::declared(trajectory, tower, &survey(tower)?);
+    // A rule moves parameters. Where these are neither the embeddings nor recorded, there is nothing to replay it on.
+    if !context.is_table && tower.parameters().is_none() {
+        context.replays.clear();
+    }
     if let Some(materialised) = scenario {
         // The header does not tell every loss and every batch; the scenario does.
         let batch = |step: usize| materialised.batches.get(step).cloned();
@@ -307,13 +317,15 @@ pub(crate) fn observe_run(id: &str, trajectory: &Trajectory, scenario: Option<&M
 }
 
 /// The magnitudes that an encoder adds up for every (step, row): its own arithmetic on the absolute values of its private
-/// parameters and constants. None for encoders whose parameters are shared.
+/// parameters and constants. None for encoders that are no sums of products of those.
 fn encoding(materialised: &Materialised, side: Side, parameters: &Tower<'_>) -> Result<Option<Encoding>> {
     let (tower, values) = (materialised.scenario.tower(side), materialised.tower(side));
-    if !values.blocks.iter().all(|block| block.private) {
+    let private = values.blocks.iter().all(|block| block.private);
+    let Some(operations) = tower.encoder.roundings(materialised.scenario.dim).filter(|_| private) else {
         return Ok(None);
-    }
-    let encoder = tower.encoder.build(materialised.scenario.dim, 0, values.constants.map(|x: &f64| x.abs()));
+    };
+    let place = Place { own: 0, ..materialised.place(side) };
+    let encoder = tower.encoder.build(place, values.constants.map(|x: &f64| x.abs()));
     let mut tables: Vec<Table<f64>> = values.tables.clone();
     let width: usize = values.blocks.iter().map(|block| block.width).sum();
     if (parameters.rows(), parameters.dim()) != (tower.rows, width) {
@@ -335,7 +347,7 @@ fn encoding(materialised: &Materialised, side: Side, parameters: &Tower<'_>) -> 
         magnitudes.insert((record.step as u64, record.row as u64), larger);
         Ok(())
     })?;
-    Ok(Some(Encoding { operations: tower.encoder.constants(0) + 1, magnitudes }))
+    Ok(Some(Encoding { operations, magnitudes }))
 }
 
 #[cfg(test)]

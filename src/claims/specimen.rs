@@ -281,7 +281,12 @@ pub fn warm_up(seed: u64) -> Scenario {
 /// A user tower that is deep and trained by Adam.
 pub fn deep_user_tower(seed: u64) -> Scenario {
     let mut scenario = plain(seed);
-    scenario.user.encoder = EncoderKind::Mlp(crate::encoder::mlp::Mlp { features: 3, hidden: vec![5, 5], bias: true });
+    scenario.user.encoder = EncoderKind::Mlp(crate::encoder::mlp::Mlp {
+        features: 3,
+        hidden: vec![5, 5],
+        bias: true,
+        activation: Default::default(),
+    });
     scenario.user.optimizer = Optimizer::Adam(Adam::with_rate(0.05));
     scenario
 }

@@ -35,7 +35,7 @@ fn two() -> f64 {
 
 impl AlignmentUniformity {
     /// γ/2·U of the slots that `slot` names.
-    fn uniformity<F: Real>(&self, similarities: &mut Similarities<'_, F>, slot: fn(usize) -> Slot) -> F {
+    fn uniformity<F: Real>(&self, similarities: &mut Similarities<F>, slot: fn(usize) -> Slot) -> F {
         let count = similarities.pairs();
         let couples: Vec<_> = (0..count).flat_map(|i| (i + 1..count).map(move |j| (slot(i), slot(j)))).collect();
         if couples.is_empty() {
@@ -61,7 +61,7 @@ impl ObjectiveFunction for AlignmentUniformity {
     fn problem(&self) -> Option<Problem> {
         Problem::unless_at_least_zero("weight", self.weight).or(Problem::unless_positive("t", self.t))
     }
-    fn evaluate<F: Real>(&self, similarities: &mut Similarities<'_, F>) -> F {
+    fn evaluate<F: Real>(&self, similarities: &mut Similarities<F>) -> F {
         let share = share::<F>(similarities.pairs());
         let mut loss = F::zero();
         for pair in 0..similarities.pairs() {

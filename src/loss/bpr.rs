@@ -47,7 +47,7 @@ impl ObjectiveFunction for Bpr {
         let slope = 1.0 / self.temperature;
         Some(Steepness { slope: 2.0 * slope, curvature: slope * slope })
     }
-    fn evaluate<F: Real>(&self, similarities: &mut Similarities<'_, F>) -> F {
+    fn evaluate<F: Real>(&self, similarities: &mut Similarities<F>) -> F {
         let temperature = F::from_f64(self.temperature);
         let mut loss = F::zero();
         for pair in 0..similarities.pairs() {

@@ -43,7 +43,7 @@ impl ObjectiveFunction for Bsl {
         Problem::unless_positive("positive_temperature", self.positive_temperature)
             .or(Problem::unless_positive("temperature", self.temperature))
     }
-    fn evaluate<F: Real>(&self, similarities: &mut Similarities<'_, F>) -> F {
+    fn evaluate<F: Real>(&self, similarities: &mut Similarities<F>) -> F {
         let (positive, negative) = (F::from_f64(self.positive_temperature), F::from_f64(self.temperature));
         let rows = &similarities.batch().users;
         // The pairs of each user, in the order of their first pair.

@@ -35,7 +35,7 @@ impl ObjectiveFunction for Contrastive {
     fn problem(&self) -> Option<Problem> {
         Problem::unless_finite("margin", self.margin).or(Problem::unless_at_least_zero("weight", self.weight))
     }
-    fn evaluate<F: Real>(&self, similarities: &mut Similarities<'_, F>) -> F {
+    fn evaluate<F: Real>(&self, similarities: &mut Similarities<F>) -> F {
         let (margin, weight) = (F::from_f64(self.margin), F::from_f64(self.weight));
         let share_of_pair = share::<F>(similarities.pairs());
         let mut loss = F::zero();

@@ -30,7 +30,7 @@ impl ObjectiveFunction for CosineEmbedding {
     fn problem(&self) -> Option<Problem> {
         Problem::unless_finite("margin", self.margin)
     }
-    fn evaluate<F: Real>(&self, similarities: &mut Similarities<'_, F>) -> F {
+    fn evaluate<F: Real>(&self, similarities: &mut Similarities<F>) -> F {
         let margin = F::from_f64(self.margin);
         let terms = |pair| 1 + similarities.candidates(pair).negatives().count();
         let share = share::<F>((0..similarities.pairs()).map(terms).sum());

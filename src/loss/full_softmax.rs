@@ -39,7 +39,7 @@ impl ObjectiveFunction for FullSoftmax {
     fn steepness(&self) -> Option<Steepness> {
         Some(softmax_steepness(self.temperature))
     }
-    fn evaluate<F: Real>(&self, similarities: &mut Similarities<'_, F>) -> F {
+    fn evaluate<F: Real>(&self, similarities: &mut Similarities<F>) -> F {
         softmax_loss(similarities, self.temperature, false, Similarities::candidates_without_duplicates)
     }
 }

@@ -43,7 +43,7 @@ impl ObjectiveFunction for InfoNce {
     fn steepness(&self) -> Option<Steepness> {
         Some(softmax_steepness(self.temperature))
     }
-    fn evaluate<F: Real>(&self, similarities: &mut Similarities<'_, F>) -> F {
+    fn evaluate<F: Real>(&self, similarities: &mut Similarities<F>) -> F {
         softmax_loss(similarities, self.temperature, self.log_q, Similarities::candidates)
     }
 }
@@ -55,13 +55,13 @@ pub(super) fn softmax_steepness(temperature: f64) -> Steepness {
 }
 
 /// The mean over pairs of the softmax cross-entropy of their candidates.
-pub(super) fn softmax_loss<'a, F: Real>(
-    similarities: &mut Similarities<'a, F>,
+pub(super) fn softmax_loss<F: Real>(
+    similarities: &mut Similarities<F>,
     temperature: f64,
     log_q: bool,
-    candidates: fn(&Similarities<'a, F>, usize) -> Candidates,
+    candidates: fn(&Similarities<F>, usize) -> Candidates,
 ) -> F {
-    let (batch, temperature) = (similarities.batch(), F::from_f64(temperature));
+    let temperature = F::from_f64(temperature);
     let share = share::<F>(similarities.pairs());
     let mut loss = F::zero();
     for pair in 0..similarities.pairs() {
@@ -72,7 +72,7 @@ pub(super) fn softmax_loss<'a, F: Real>(
         }
         if log_q {
             for (logit, slot) in logits.iter_mut().zip(candidates.slots()) {
-                *logit = logit.clone() - F::from_f64(batch.log_q[slot]);
+                *logit = logit.clone() - F::from_f64(similarities.batch().log_q[slot]);
             }
         }
         let (entropy, mut residuals) = cross_entropy(&logits, &candidates);

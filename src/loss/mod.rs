@@ -25,12 +25,14 @@ pub mod cosine_embedding;
 mod epsilon;
 pub mod full_softmax;
 pub mod info_nce;
+mod own;
 pub mod similarities;
 pub mod triplet;
 
 use serde::{Deserialize, Serialize};
 
 pub use epsilon::EpsilonOn;
+pub use own::Own;
 pub use similarities::{Derivative, Similarities, Slot};
 
 use crate::geometry::Table;
@@ -110,7 +112,7 @@ pub trait ObjectiveFunction {
 
     /// The loss. For every similarity that it depends on it leaves the derivative with
     /// [`Similarities::pull`] or its relatives; several derivatives of one similarity add up.
-    fn evaluate<F: Real>(&self, similarities: &mut Similarities<'_, F>) -> F;
+    fn evaluate<F: Real>(&self, similarities: &mut Similarities<F>) -> F;
 }
 
 /// A setting that cannot be used.
@@ -176,7 +178,7 @@ macro_rules! objectives {
             fn steepness(&self) -> Option<Steepness> {
                 match self { $(Objective::$variant(objective) => objective.steepness()),* }
             }
-            fn evaluate<F: Real>(&self, similarities: &mut Similarities<'_, F>) -> F {
+            fn evaluate<F: Real>(&self, similarities: &mut Similarities<F>) -> F {
                 match self { $(Objective::$variant(objective) => objective.evaluate(similarities)),* }
             }
         }
@@ -199,6 +201,8 @@ objectives!(
     CosineEmbedding(cosine_embedding::CosineEmbedding),
     /// The bilateral softmax loss.
     Bsl(bsl::Bsl),
+    /// One that is not the crate's.
+    Own(own::Own),
 );
 
 impl Loss {

@@ -61,8 +61,8 @@ enum Division<F> {
 
 /// The similarities of one batch.
 #[derive(Debug)]
-pub struct Similarities<'a, F> {
-    batch: &'a Batch,
+pub struct Similarities<F> {
+    batch: Batch,
     item_slots: Vec<usize>,
     measure: Measure,
     division: Division<F>,
@@ -209,8 +209,8 @@ impl Measure {
     }
 }
 
-impl<'a, F: Real> Similarities<'a, F> {
-    pub(super) fn new(measure: Measure, users: &Table<F>, items: &Table<F>, batch: &'a Batch) -> Self {
+impl<F: Real> Similarities<F> {
+    pub(super) fn new(measure: Measure, users: &Table<F>, items: &Table<F>, batch: &Batch) -> Self {
         let items = Half::new(items, &measure);
         let in_common = batch.has_in_batch_negatives() || !batch.shared.is_empty();
         let columns = in_common.then(|| {
@@ -230,6 +230,7 @@ impl<'a, F: Real> Similarities<'a, F> {
         };
         let item_slots = batch.item_slots();
         let users = Half::new(users, &measure);
+        let batch = batch.clone();
         Similarities { batch, item_slots, measure, division, users, items, columns, derivatives: None }
     }
 
@@ -252,8 +253,8 @@ impl<'a, F: Real> Similarities<'a, F> {
     }
 
     /// The batch.
-    pub fn batch(&self) -> &'a Batch {
-        self.batch
+    pub fn batch(&self) -> &Batch {
+        &self.batch
     }
 
     /// Pairs in the batch, B.

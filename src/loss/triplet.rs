@@ -28,7 +28,7 @@ impl ObjectiveFunction for Triplet {
     fn problem(&self) -> Option<Problem> {
         Problem::unless_at_least_zero("margin", self.margin)
     }
-    fn evaluate<F: Real>(&self, similarities: &mut Similarities<'_, F>) -> F {
+    fn evaluate<F: Real>(&self, similarities: &mut Similarities<F>) -> F {
         let margin = F::from_f64(self.margin);
         let mut loss = F::zero();
         for pair in 0..similarities.pairs() {

@@ -96,8 +96,13 @@ pub(crate) fn settings(scenario: &Scenario) -> Settings {
     for side in [Side::Item, Side::User] {
         let tower = scenario.tower(side);
         let own = Settings {
-            optimizer: Some(tower.optimizer.declare()),
-            encoder: Some(tower.encoder.name().into()),
+            // Where nothing is the tower's own, no optimizer moves it.
+            optimizer: (!tower.encoder.blocks(tower.rows, scenario.dim).is_empty()).then(|| tower.optimizer.declare()),
+            encoder: Some(String::from(if scenario.is_pooled(side) {
+                "pooled"
+            } else {
+                tower.encoder.name()
+            })),
             ..Settings::default()
         };
         settings.set_tower(side, &own);
@@ -182,7 +187,7 @@ fn record<F: Real>(materialised: &Materialised, fault: Option<Fault>) -> Result<
         for ((side, recorded), shape) in sides.into_iter().zip(&mut recorded).zip(&mut shapes) {
             let tower = outcome.tower(side);
             let mut dense = vec![0.0; scenario.tower(side).rows * scenario.dim];
-            for (row, gradient) in &tower.rows {
+            for (row, gradient) in &session.embedding_gradients(side, &outcome) {
                 for (place, g) in dense[row * scenario.dim..].iter_mut().zip(gradient) {
                     *place = g.to_f64();
                 }

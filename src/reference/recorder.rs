@@ -91,8 +91,6 @@ struct Watched {
     rows: Vec<usize>,
     /// The embeddings before the step: `[rows, d]`.
     before: Vec<f64>,
-    /// The gradient of each watched row that the step looks up, by its place among `rows`: `[d]`.
-    gradients: HashMap<usize, Vec<f64>>,
 }
 
 impl Watched {
@@ -142,7 +140,6 @@ impl Recorder {
                     slots,
                     before: Vec::with_capacity(rows.len() * scenario.dim),
                     rows,
-                    gradients: HashMap::new(),
                 });
             }
         }
@@ -189,7 +186,7 @@ impl Recorder {
         let recorded = self.before(session, &outcome)?;
         session.apply(&outcome);
         if recorded {
-            self.after(session)?;
+            self.after(session, &outcome)?;
         }
         Ok(outcome)
     }
@@ -218,25 +215,21 @@ impl Recorder {
             for &row in &tower.rows {
                 tower.before.extend(to_f64(&session.embedding(tower.side, row)));
             }
-            tower.gradients.clear();
-            for (row, gradient) in &own.rows {
-                if let Ok(place) = tower.rows.binary_search(row) {
-                    tower.gradients.insert(place, to_f64(gradient).collect());
-                }
-            }
         }
         Ok(true)
     }
 
     /// Records the watched rows that the step looked up or moved.
-    pub(crate) fn after<F: Real>(&mut self, session: &Session<F>) -> Result<()> {
+    pub(crate) fn after<F: Real>(&mut self, session: &Session<F>, outcome: &StepOutcome<F>) -> Result<()> {
         let Recorder { writer, element, dim, recorded, towers, .. } = self;
         let zero = vec![0.0; *dim];
         for tower in towers {
+            let gradients: HashMap<usize, Vec<F>> =
+                session.embedding_gradients(tower.side, outcome).into_iter().collect();
             let (mut ids, mut q, mut next, mut grad) = (vec![], vec![], vec![], vec![]);
-            for (place, (&row, before)) in tower.rows.iter().zip(tower.before.chunks_exact(*dim)).enumerate() {
+            for (&row, before) in tower.rows.iter().zip(tower.before.chunks_exact(*dim)) {
                 let after: Vec<f64> = to_f64(&session.embedding(tower.side, row)).collect();
-                let gradient = tower.gradients.get(&place);
+                let gradient = gradients.get(&row);
                 // Momentum, decay and shared parameters move rows that nobody looked up.
                 if gradient.is_none() && after == before {
                     continue;
@@ -244,7 +237,10 @@ impl Recorder {
                 ids.push(row as i64);
                 q.extend_from_slice(before);
                 next.extend(after);
-                grad.extend_from_slice(gradient.unwrap_or(&zero));
+                match gradient {
+                    Some(gradient) => grad.extend(to_f64(gradient)),
+                    None => grad.extend_from_slice(&zero),
+                }
             }
             let steps = vec![*recorded; ids.len()];
             writer.append_integers(&tower.name("row_step"), Element::I32, &[], &steps)?;

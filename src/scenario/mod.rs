@@ -12,10 +12,11 @@ use rand_distr::{Distribution, StandardNormal};
 use serde::{Deserialize, Serialize};
 
 use crate::condition::Condition;
-use crate::encoder::{Architecture, Block, EncoderKind};
+use crate::encoder::{Architecture, Block, Constants, Encoder, EncoderKind, Place, Size};
 use crate::error::{Error, Result};
 use crate::geometry::Table;
 use crate::loss::{Loss, ObjectiveFunction};
+use crate::number::Real;
 use crate::optimizer::Optimizer;
 use crate::rounding::Precision;
 use crate::sampler::{Batch, Negatives, Sampler};
@@ -103,7 +104,7 @@ pub enum Initial {
     Explicit {
         /// The values of each parameter block, row after row.
         tables: Vec<Vec<f64>>,
-        /// The encoder's constants, row after row.
+        /// The encoder's constants: first those that all rows share, then row after row.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         constants: Vec<f64>,
     },
@@ -129,8 +130,18 @@ pub struct TowerValues {
     pub blocks: Vec<Block>,
     /// One table a block.
     pub tables: Vec<Table<f64>>,
-    /// The constants of the encoder, one row a user or item.
-    pub constants: Table<f64>,
+    /// The constants of the encoder.
+    pub constants: Constants<f64>,
+}
+
+impl TowerValues {
+    /// These values as explicit initial values.
+    pub fn initial(&self) -> Initial {
+        Initial::Explicit {
+            tables: self.tables.iter().map(|table| table.values().to_vec()).collect(),
+            constants: [&self.constants.shared, self.constants.rows.values()].concat(),
+        }
+    }
 }
 
 impl Materialised {
@@ -140,11 +151,7 @@ impl Materialised {
         let mut scenario = self.scenario.clone();
         scenario.batches = Some(self.batches.clone());
         for side in [Side::Item, Side::User] {
-            let values = self.tower(side);
-            scenario.tower_mut(side).initial = Initial::Explicit {
-                tables: values.tables.iter().map(|table| table.values().to_vec()).collect(),
-                constants: values.constants.values().to_vec(),
-            };
+            scenario.tower_mut(side).initial = self.tower(side).initial();
         }
         scenario
     }
@@ -155,6 +162,23 @@ impl Materialised {
             Side::Item => &self.item,
             Side::User => &self.user,
         }
+    }
+
+    /// Where the encoder of one tower finds its parameters among the model's tables: the item tower's, then the user
+    /// tower's.
+    pub fn place(&self, side: Side) -> Place {
+        let (items, users) = (0, self.item.blocks.len());
+        let (own, other) = match side {
+            Side::Item => (items, users),
+            Side::User => (users, items),
+        };
+        Place { dim: self.scenario.dim, own, other }
+    }
+
+    /// The encoder of one tower, on numbers of one type, over the model's tables.
+    pub fn encoder<F: Real>(&self, side: Side) -> Box<dyn Encoder<F>> {
+        let constants = self.tower(side).constants.map(|&x| F::from_f64(x));
+        self.scenario.tower(side).encoder.build(self.place(side), constants)
     }
 }
 
@@ -218,6 +242,17 @@ impl Scenario {
             Side::Item => &mut self.item,
             Side::User => &mut self.user,
         }
+    }
+
+    /// How large a tower is, and the one beside it.
+    pub fn size(&self, side: Side) -> Size {
+        Size { dim: self.dim, rows: self.tower(side).rows, other_rows: self.tower(side.other()).rows }
+    }
+
+    /// Whether the other tower pools the very rows that this tower looks its embeddings up in.
+    pub fn is_pooled(&self, side: Side) -> bool {
+        let other = &self.tower(side.other()).encoder;
+        matches!(self.tower(side).encoder, EncoderKind::Table(_)) && other.reads_other()
     }
 
     /// Checks everything that cannot be trained: sizes of zero, a temperature that is not positive, negative rates,
@@ -324,6 +359,16 @@ impl Scenario {
                 return Err(Error::input(at("optimizer").to_string() + "." + name, "a number of at least 0", value));
             }
         }
+        tower.encoder.validate(&at("encoder"))?;
+        if tower.encoder.reads_other() && !self.tower(side.other()).encoder.has_rows() {
+            let found = self.tower(side.other()).encoder.name();
+            let other = side.other();
+            return Err(Error::input(
+                format!("{other}.encoder"),
+                format!("a table or graph, whose rows the {side} tower reads"),
+                found,
+            ));
+        }
         let blocks = tower.encoder.blocks(tower.rows, self.dim);
         if let Some(block) = blocks.iter().find(|block| block.width == 0 || block.rows == 0) {
             return Err(Error::input(
@@ -347,14 +392,24 @@ impl Scenario {
                         format!("{found:?}"),
                     ));
                 }
-                let expected = tower.rows * tower.encoder.constants(self.dim);
+                let forms = tower.encoder.constants(self.size(side));
+                let shared = tower.encoder.shared_constants(self.dim);
+                let width: usize = forms.iter().map(|form| form.count).sum();
+                let expected = shared + tower.rows * width;
                 if constants.len() != expected {
                     return Err(Error::input(at("initial.constants"), format!("{expected} numbers"), constants.len()));
                 }
-                match tables.iter().flatten().chain(constants).find(|x| !x.is_finite()) {
-                    None => Ok(()),
-                    Some(x) => Err(Error::input(at("initial"), "finite numbers", x)),
+                if let Some(x) = tables.iter().flatten().chain(constants).find(|x| !x.is_finite()) {
+                    return Err(Error::input(at("initial"), "finite numbers", x));
                 }
+                for (row, mut values) in constants[shared..].chunks_exact(width.max(1)).enumerate() {
+                    for form in &forms {
+                        let (own, others) = values.split_at(form.count);
+                        form.validate(&at(&format!("initial.constants: row {row}")), own)?;
+                        values = others;
+                    }
+                }
+                Ok(())
             }
         }
     }
@@ -374,6 +429,12 @@ impl Scenario {
     pub fn status(&self, side: Side, condition: Condition) -> Status {
         let tower = self.tower(side);
         match condition {
+            Condition::CosineLoss if self.is_pooled(side) => {
+                Status::Unmet("the other tower pools these rows, and there their lengths count".into())
+            }
+            Condition::PrivateParameters if self.is_pooled(side) => {
+                Status::Unmet("the other tower pools these rows: its gradients reach them".into())
+            }
             Condition::CosineLoss => match self.loss.similarity() {
                 Similarity::Cosine => Status::Met("the loss is a function of cosines".into()),
                 Similarity::Dot => Status::Unmet("the loss is a function of inner products".into()),
@@ -386,6 +447,7 @@ impl Scenario {
             Condition::FreshGradient => Status::Met("every gradient is applied in the step it was taken in".into()),
             Condition::NoEpsilon => self.loss.no_epsilon(),
             Condition::ExactStorage => Status::Met(format!("stored in {}", self.precision)),
+            Condition::Own(_) => Status::Unknown("only its claim knows".into()),
         }
     }
 
@@ -404,8 +466,9 @@ impl Scenario {
         let values = |side: Side, purpose: u64| {
             let tower = self.tower(side);
             let blocks = tower.encoder.blocks(tower.rows, self.dim);
-            let width = tower.encoder.constants(self.dim);
-            let (tables, constants) = match &tower.initial {
+            let forms = tower.encoder.constants(self.size(side));
+            let shared = tower.encoder.shared_constants(self.dim);
+            let (tables, mut constants) = match &tower.initial {
                 Initial::Explicit { tables, constants } => (tables.clone(), constants.clone()),
                 Initial::Normal { std } => {
                     let mut random = stream(purpose);
@@ -413,7 +476,10 @@ impl Scenario {
                         (0..count).map(|_| std * Distribution::<f64>::sample(&StandardNormal, &mut random)).collect()
                     };
                     let tables = blocks.iter().map(|block| normal(block.rows * block.width, *std)).collect();
-                    (tables, normal(tower.rows * width, 1.0))
+                    let mut constants = normal(shared, 1.0);
+                    let rows = (0..tower.rows).flat_map(|_| &forms);
+                    rows.for_each(|form| constants.extend(form.draw(&mut random)));
+                    (tables, constants)
                 }
             };
             // In single precision the explicit values are the rounded ones.
@@ -422,6 +488,7 @@ impl Scenario {
                 _ => values,
             };
             let tables: Vec<Vec<f64>> = tables;
+            let rows = rounded(constants.split_off(shared));
             TowerValues {
                 tables: tables
                     .into_iter()
@@ -429,7 +496,10 @@ impl Scenario {
                     .map(|(values, block)| Table::from_values(block.width, rounded(values)))
                     .collect(),
                 blocks,
-                constants: Table::from_values(width, rounded(constants)),
+                constants: Constants {
+                    shared: rounded(constants),
+                    rows: Table::from_values(forms.iter().map(|form| form.count).sum(), rows),
+                },
             }
         };
         let batches = match &self.batches {

@@ -226,6 +226,7 @@ impl Case {
                 };
                 mean(users.iter().map(of_user).collect())
             }
+            Objective::Own(_) => unreachable!("the generator draws the crate's own"),
         }
     }
 
@@ -442,7 +443,7 @@ impl ObjectiveFunction for Attraction {
     fn name(&self) -> &'static str {
         "attraction"
     }
-    fn evaluate<F: Real>(&self, similarities: &mut Similarities<'_, F>) -> F {
+    fn evaluate<F: Real>(&self, similarities: &mut Similarities<F>) -> F {
         let share = F::ratio(1, similarities.pairs() as i64);
         let mut loss = F::from_f64(0.0);
         for pair in 0..similarities.pairs() {

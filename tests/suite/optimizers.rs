@@ -1,7 +1,7 @@
 //! Update rules by hand: small numbers, every one worked out from the definition.
 
 use perpend::condition::Condition;
-use perpend::encoder::{Architecture, EncoderKind, Gradient, two_layer};
+use perpend::encoder::{Architecture, EncoderKind, Gradient, Place, two_layer};
 use perpend::geometry::Table;
 use perpend::loss::Loss;
 use perpend::optimizer::decay::Form;
@@ -289,7 +289,7 @@ fn the_clamp_begins_strictly_below_epsilon() {
 #[test]
 fn a_unit_at_its_kink_passes_nothing_on() {
     let network = EncoderKind::TwoLayer(two_layer::TwoLayer { features: 1, hidden: 2 });
-    let encoder = network.build::<f64>(1, 0, Table::from_values(1, vec![1.0]));
+    let encoder = network.build::<f64>(Place { dim: 1, own: 0, other: 2 }, Table::from_values(1, vec![1.0]).into());
     let tables = [Table::from_values(2, vec![0.0, 2.0]), Table::from_values(2, vec![3.0, 5.0])];
     assert_eq!(encoder.encode(&tables, 0), [10.0]);
     let mut gradients = [Gradient::zeros(1, 2), Gradient::zeros(1, 2)];

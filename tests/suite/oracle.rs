@@ -5,7 +5,7 @@
 //! each implementation; for single precision the bound of 24 bits).
 
 use nalgebra::{DMatrix, RowDVector};
-use perpend::encoder::{Architecture, EncoderKind, affine, mlp, shared_linear, table, two_layer};
+use perpend::encoder::{Architecture, EncoderKind, Place, Size, affine, mlp, shared_linear, table, two_layer};
 use perpend::geometry::Table;
 use perpend::loss::{Loss, Objective, info_nce::InfoNce};
 use perpend::number::{Real, Running};
@@ -143,6 +143,8 @@ fn layers(kind: &EncoderKind, blocks: &[Matrix], constants: &Matrix, d: usize) -
             }
             chain
         }
+        // These are written out in encoders.rs; their gradients are checked by differences.
+        _ => unreachable!("no matrix form of {kind:?}"),
     }
 }
 
@@ -184,6 +186,7 @@ fn backward(kind: &EncoderKind, blocks: &[Matrix], constants: &Matrix, upstream:
                 delta = (&delta * weight).component_mul(&input.map(|h| if h > 0.0 { 1.0 } else { 0.0 }));
             }
         }
+        _ => unreachable!("no matrix form of {kind:?}"),
     }
     gradients
 }
@@ -344,7 +347,7 @@ fn compare<const BITS: i32>(scenario: &Scenario, compared: &mut Compared) {
         let values = model.tower(side);
         let blocks: Vec<Matrix> = values.tables.iter().map(matrix).collect();
         // nalgebra has no matrices of rows without columns to multiply: a table has no constants.
-        let constants = matrix(&values.constants).resize_vertically(scenario.tower(side).rows, 0.0);
+        let constants = matrix(&values.constants.rows).resize_vertically(scenario.tower(side).rows, 0.0);
         let optimizers = blocks.iter().map(|block| OracleOptimizer::new(block.nrows(), block.ncols())).collect();
         OracleTower { blocks, constants, optimizers }
     });
@@ -470,7 +473,9 @@ fn compare<const BITS: i32>(scenario: &Scenario, compared: &mut Compared) {
 
 fn encoders() -> Vec<EncoderKind> {
     let affine = |bias| EncoderKind::Affine(affine::Affine { features: 2, bias });
-    let mlp = |hidden: &[usize], bias| EncoderKind::Mlp(mlp::Mlp { features: 3, hidden: hidden.to_vec(), bias });
+    let mlp = |hidden: &[usize], bias| {
+        EncoderKind::Mlp(mlp::Mlp { features: 3, hidden: hidden.to_vec(), bias, activation: Default::default() })
+    };
     vec![
         EncoderKind::Table(table::TableEncoder {}),
         affine(affine::Bias::Trained),
@@ -704,11 +709,12 @@ fn encoders_match_their_matrix_form_at_dimension_one_too() {
                 Table::from_values(width, (0..rows * width).map(|_| signed(&mut random)).collect::<Vec<f64>>())
             };
             let tables: Vec<_> = encoder.blocks(rows, d).iter().map(|b| table(b.rows, b.width)).collect();
-            let constants = table(rows, encoder.constants(d));
+            let forms = encoder.constants(Size { dim: d, rows, other_rows: 1 });
+            let constants = table(rows, forms.iter().map(|form| form.count).sum());
             let blocks: Vec<Matrix> = tables.iter().map(matrix).collect();
             let matrix = matrix(&constants).resize_vertically(rows, 0.0);
             let expected = forward(&encoder, &blocks, &matrix, d);
-            let built = encoder.build::<f64>(d, 0, constants);
+            let built = encoder.build::<f64>(Place { dim: d, own: 0, other: blocks.len() }, constants.into());
             for row in 0..rows {
                 // Sums of at most eight products in three layers, each of magnitude below 8³.
                 for (k, q) in built.encode(&tables, row).iter().enumerate() {
