@@ -57,6 +57,7 @@ impl Evidence<'_> {
                 (_, None) => Status::Unknown("nothing is declared".into()),
             },
             Condition::ExactStorage => Status::Met(format!("stored in {}", self.precision)),
+            Condition::Own(_) => Status::Unknown("only its claim knows".into()),
         }
     }
 

@@ -43,11 +43,11 @@ use crate::encoder::{Architecture, Place};
 use crate::error::{Error, Result};
 use crate::facts::{Context, Encoding, Facts, Watched, gather, survey, upstream};
 use crate::geometry::{Table, norm_f64};
-use crate::scenario::Materialised;
 use crate::scenario::random::Family;
+use crate::scenario::{Materialised, Scenario};
 use crate::trainer::Trainer;
 use crate::trajectory::{Side, Tower, Trajectory};
-use crate::verdict::Observation;
+use crate::verdict::{Observation, Status};
 use specimen::Specimen;
 
 /// Every claim, in the order of the theory.
@@ -175,6 +175,12 @@ pub trait Claim: Sync {
         false
     }
 
+    /// Whether the item tower of a scenario meets one of its conditions: by what the scenario is, unless the claim has
+    /// conditions of its own.
+    fn status(&self, scenario: &Scenario, condition: Condition) -> Status {
+        scenario.status(Side::Item, condition)
+    }
+
     /// The observation that follows from the facts of a run.
     fn observe(&self, facts: &Facts, _context: &Context) -> Observation {
         facts
@@ -287,6 +293,10 @@ pub(crate) fn observe_run(id: &str, trajectory: &Trajectory, scenario: Option<&M
         }
     }
     let mut context = Context::declared(trajectory, tower, &survey(tower)?);
+    // A rule moves parameters. Where these are neither the embeddings nor recorded, there is nothing to replay it on.
+    if !context.is_table && tower.parameters().is_none() {
+        context.replays.clear();
+    }
     if let Some(materialised) = scenario {
         // The header does not tell every loss and every batch; the scenario does.
         let batch = |step: usize| materialised.batches.get(step).cloned();

@@ -13,7 +13,6 @@ use crate::reference::Reference;
 use crate::report::{Format, Suite, json, junit, terminal};
 use crate::scenario::Scenario;
 use crate::trainer::Trainer;
-use crate::trajectory::Side;
 use crate::verdict::{ExitCode, Hypotheses, Observation, Verdict};
 
 #[derive(clap::Args)]
@@ -107,7 +106,7 @@ fn judge_case(
     let mut verdicts = Vec::new();
     for claim in claims {
         let observation = examine(*claim)?;
-        let status = |&condition: &Condition| (condition, scenario.status(Side::Item, condition));
+        let status = |&condition: &Condition| (condition, claim.status(scenario, condition));
         let hypotheses = Hypotheses::collect(claim.conditions().iter().map(status));
         let verdict = Verdict::judge(observation.observed, &hypotheses);
         verdicts.push(verdict);

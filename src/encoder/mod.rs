@@ -34,6 +34,7 @@ pub mod history_mean;
 mod layer;
 pub mod layer_norm;
 pub mod mlp;
+mod own;
 pub mod projection;
 pub mod residual;
 pub mod shared_linear;
@@ -42,6 +43,7 @@ pub mod two_layer;
 pub mod weight_norm;
 
 pub use constants::{Constant, Constants, Form};
+pub use own::Own;
 
 use serde::{Deserialize, Serialize};
 
@@ -87,6 +89,8 @@ pub enum EncoderKind {
     HistoryMean(history_mean::HistoryMean),
     /// Linear propagation of a table over a fixed graph.
     Graph(graph::Graph),
+    /// One that is not the crate's.
+    Own(own::Own),
 }
 
 /// A block of parameters: a table with one row a user or item (private), or shared by all of them.
@@ -242,6 +246,7 @@ macro_rules! each {
             EncoderKind::Residual($encoder) => $body,
             EncoderKind::HistoryMean($encoder) => $body,
             EncoderKind::Graph($encoder) => $body,
+            EncoderKind::Own($encoder) => $body,
         }
     };
 }

@@ -95,7 +95,7 @@ fn widened(family: Family, condition: Condition) -> Family {
             Family { optimizers: Optimizers::Any, ..family }
         }
         Condition::CosineLoss | Condition::NoEpsilon => Family { losses: Losses::Any, ..family },
-        Condition::FreshGradient | Condition::ExactStorage => family,
+        Condition::FreshGradient | Condition::ExactStorage | Condition::Own(_) => family,
     }
 }
 
@@ -109,7 +109,7 @@ struct Hunt<'a> {
 impl Hunt<'_> {
     /// Whether the scenario lacks the condition, and no other that the claim lists.
     fn is_eligible(&self, scenario: &Scenario) -> bool {
-        let unmet = |condition: Condition| matches!(scenario.status(Side::Item, condition), Status::Unmet(_));
+        let unmet = |condition: Condition| matches!(self.claim.status(scenario, condition), Status::Unmet(_));
         let cause = |condition: Condition| {
             condition == self.condition
                 || (condition == Condition::ScalarStep

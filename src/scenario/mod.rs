@@ -447,6 +447,7 @@ impl Scenario {
             Condition::FreshGradient => Status::Met("every gradient is applied in the step it was taken in".into()),
             Condition::NoEpsilon => self.loss.no_epsilon(),
             Condition::ExactStorage => Status::Met(format!("stored in {}", self.precision)),
+            Condition::Own(_) => Status::Unknown("only its claim knows".into()),
         }
     }
 

@@ -487,17 +487,37 @@ fn batches(sizes: Sizes, loss: &Loss) -> impl Strategy<Value = Vec<Batch>> + use
 
 /// Random scenarios whose loss and item tower belong to the family.
 pub fn scenarios(family: Family) -> impl Strategy<Value = Scenario> {
-    scenarios_of(encoders(family.encoders), optimizers(family.optimizers), losses(family.losses), false)
+    scenarios_of(Parts::from(family))
 }
 
-/// Random scenarios with these encoders and optimizers of the item tower and these losses. Whatever the user tower is, the
-/// item tower is what it says, but for a user tower that pools the rows which an item tower looks up: only where `pooled`.
-pub fn scenarios_of(
-    encoder: BoxedStrategy<EncoderKind>,
-    optimizer: BoxedStrategy<Optimizer>,
-    loss: BoxedStrategy<Loss>,
-    pooled: bool,
-) -> impl Strategy<Value = Scenario> {
+/// What random scenarios are made of.
+#[derive(Debug, Clone)]
+pub struct Parts {
+    /// Losses.
+    pub losses: BoxedStrategy<Loss>,
+    /// Encoders of the item tower.
+    pub encoders: BoxedStrategy<EncoderKind>,
+    /// Optimizers of the item tower.
+    pub optimizers: BoxedStrategy<Optimizer>,
+    /// Whether the user tower may pool the rows that an item tower looks up.
+    pub pooled: bool,
+}
+
+impl From<Family> for Parts {
+    fn from(family: Family) -> Self {
+        Parts {
+            losses: losses(family.losses),
+            encoders: encoders(family.encoders),
+            optimizers: optimizers(family.optimizers),
+            pooled: false,
+        }
+    }
+}
+
+/// Random scenarios of these parts. Whatever the user tower is, the item tower is what it says, but for a user tower that
+/// pools the item tower's rows.
+pub fn scenarios_of(parts: Parts) -> impl Strategy<Value = Scenario> + use<> {
+    let Parts { losses: loss, encoders: encoder, optimizers: optimizer, pooled } = parts;
     // Where a tower reads rows that are not there, the user tower is made a table.
     let pair = (encoder, encoders(Encoders::Any)).prop_map(move |(item, user)| {
         let readable = item.has_rows() && (pooled || !matches!(item, EncoderKind::Table(_)));
@@ -587,8 +607,8 @@ mod tests {
     #[test]
     fn generators_cover_dimensions_encoders_optimizers_and_corner_angles() {
         let mut runner = TestRunner::deterministic();
-        let any = (encoders(Encoders::Any), optimizers(Optimizers::Any), losses(Losses::Any));
-        let strategy = scenarios_of(any.0, any.1, any.2, true);
+        let family = Family { encoders: Encoders::Any, optimizers: Optimizers::Any, losses: Losses::Any };
+        let strategy = scenarios_of(Parts { pooled: true, ..Parts::from(family) });
         let mut seen: BTreeMap<String, usize> = BTreeMap::new();
         let mut see = |what: String| *seen.entry(what).or_default() += 1;
         for _ in 0..3000 {
