@@ -26,14 +26,19 @@ macro_rules! theorem {
 
 pub mod check;
 pub(crate) mod declared_step;
+mod ensemble_growth;
 mod frequency_norm_coupling;
 mod gradient_inverse_scaling;
 mod gradient_orthogonality;
 mod heavy_ball_identity;
+mod homogeneous_layers;
+mod metric_orthogonality;
 mod norm_growth;
 pub mod proofs;
 mod quartic_growth;
 pub mod specimen;
+mod steps;
+mod update_kernel;
 mod update_orthogonality;
 
 use std::collections::HashMap;
@@ -54,7 +59,11 @@ use specimen::Specimen;
 pub const ALL: &[&dyn Claim] = &[
     &gradient_orthogonality::GradientOrthogonality,
     &gradient_inverse_scaling::GradientInverseScaling,
+    &update_kernel::UpdateKernel,
     &update_orthogonality::UpdateOrthogonality,
+    &ensemble_growth::EnsembleGrowth,
+    &homogeneous_layers::HomogeneousLayers,
+    &metric_orthogonality::MetricOrthogonality,
     &norm_growth::NormGrowth,
     &quartic_growth::QuarticGrowth,
     &frequency_norm_coupling::FrequencyNormCoupling,
@@ -354,7 +363,7 @@ mod tests {
     #[test]
     fn every_file_in_the_folder_is_a_claim_in_the_list() {
         let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src/claims");
-        let machinery = ["mod", "check", "proofs", "specimen"];
+        let machinery = ["mod", "check", "proofs", "specimen", "steps"];
         let files: BTreeSet<String> = std::fs::read_dir(folder)
             .unwrap()
             .map(|entry| entry.unwrap().path())
