@@ -28,12 +28,15 @@ pub mod check;
 pub(crate) mod declared_step;
 mod dilation_equivariance;
 mod displacement_number;
+mod ensemble_growth;
 mod epsilon_leak;
 mod frequency_norm_coupling;
 mod gradient_flow_limit;
 mod gradient_inverse_scaling;
 mod gradient_orthogonality;
 mod heavy_ball_identity;
+mod homogeneous_layers;
+mod metric_orthogonality;
 mod norm_gauge;
 mod norm_growth;
 mod permutation_equivariance;
@@ -45,8 +48,10 @@ mod runs;
 mod serving_inversion;
 mod similarity_rows;
 pub mod specimen;
+mod steps;
 mod storage_threshold;
 mod temperature_bound;
+mod update_kernel;
 mod update_orthogonality;
 
 use std::collections::HashMap;
@@ -70,7 +75,11 @@ pub const ALL: &[&dyn Claim] = &[
     &norm_gauge::NormGauge,
     &epsilon_leak::EpsilonLeak,
     &temperature_bound::TemperatureBound,
+    &update_kernel::UpdateKernel,
     &update_orthogonality::UpdateOrthogonality,
+    &ensemble_growth::EnsembleGrowth,
+    &homogeneous_layers::HomogeneousLayers,
+    &metric_orthogonality::MetricOrthogonality,
     &norm_growth::NormGrowth,
     &storage_threshold::StorageThreshold,
     &quartic_growth::QuarticGrowth,
@@ -388,7 +397,7 @@ mod tests {
     #[test]
     fn every_file_in_the_folder_is_a_claim_in_the_list() {
         let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src/claims");
-        let machinery = ["mod", "check", "proofs", "runs", "similarity_rows", "specimen"];
+        let machinery = ["check", "mod", "proofs", "runs", "similarity_rows", "specimen", "steps"];
         let files: BTreeSet<String> = std::fs::read_dir(folder)
             .unwrap()
             .map(|entry| entry.unwrap().path())

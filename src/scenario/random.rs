@@ -38,6 +38,8 @@ pub enum Encoders {
     /// Private with an isotropic Jacobian: tables and affine maps.
     #[default]
     Isotropic,
+    /// These of [`kinds`], by name.
+    Only(&'static [&'static str]),
     /// Every kind.
     Any,
 }
@@ -217,7 +219,7 @@ pub fn kinds() -> Vec<(&'static str, BoxedStrategy<EncoderKind>)> {
             "weight-norm",
             any::<bool>().prop_map(|trained| WeightNorm(weight_norm::WeightNorm { trained })).boxed(),
         ),
-        ("projection", (1usize..=4).prop_map(|inner| Projection(projection::Projection { inner })).boxed()),
+        ("projection", (1usize..=6).prop_map(|inner| Projection(projection::Projection { inner })).boxed()),
         ("dropout", (0u32..=3).prop_map(|n| Dropout(dropout::Dropout { rate: f64::from(n) / 4.0 })).boxed()),
         (
             "layer-norm",
@@ -281,6 +283,10 @@ pub fn encoders(which: Encoders) -> BoxedStrategy<EncoderKind> {
     match which {
         Encoders::Table => Just(EncoderKind::Table(table::TableEncoder {})).boxed(),
         Encoders::Isotropic => isotropic.boxed(),
+        Encoders::Only(names) => {
+            let kinds = kinds().into_iter().filter(|(name, _)| names.contains(name)).map(|(_, kind)| kind);
+            proptest::strategy::Union::new(kinds).boxed()
+        }
         Encoders::Any => {
             // Tables oftener than any other: the corner angles need one on both sides.
             let kinds = kinds().into_iter().map(|(name, kind)| (if name == "id" { 6 } else { 1 }, kind));
