@@ -63,6 +63,7 @@ pub(super) fn dilated(optimizer: &Optimizer, c: f64) -> Optimizer {
             adagrad.epsilon /= c;
             c
         }
+        Optimizer::Own(_) => unreachable!("what a stretched start does to it, only itself could say: it is not judged"),
     };
     dilated.schedule_mut().scale(rate);
     if let Some(decay) = dilated.decay_mut() {

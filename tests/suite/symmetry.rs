@@ -43,6 +43,7 @@ fn knows_no_axes(optimizer: &Optimizer) -> bool {
     match optimizer {
         Optimizer::Sgd(_) | Optimizer::HeavyBall(_) | Optimizer::Nesterov(_) | Optimizer::RowwiseAdagrad(_) => true,
         Optimizer::Adam(_) | Optimizer::Adagrad(_) => false,
+        Optimizer::Own(_) => unreachable!("the list has the crate's own"),
     }
 }
 
