@@ -3,62 +3,58 @@
 
 use perpend::claims::ALL;
 use perpend::claims::check::{Options, Status as Checked};
-use perpend::encoder::{Architecture, Block, Constant, Constants, Encoder, Gradient, Place, Size};
-use perpend::geometry::{Table, dot};
+use perpend::encoder::{Architecture, Block, Constants, Encoder, Gradient, Place};
+use perpend::geometry::{Table, add_scaled};
 use perpend::number::Real;
 use perpend::suite::{Outcome, Subject, check};
 use perpend::verdict::Status;
 
-/// q_i = H·e_i with a private row e_i and H = I − 2·h·hᵀ/‖h‖², the reflection in the plane across h = (1, …, 1): an isometry, so
-/// that JJᵀ = I and every theorem about tables holds for it.
+/// q_i = a_i + b_i, two private rows, such as one for an item's identity and one for its latest revision: J = [I I], so that
+/// JJᵀ = 2·I and a step moves the embedding twice as far as a table's, along its gradient.
 #[derive(Debug)]
-struct Reflected;
+struct SumOfTwo;
 
-impl Architecture for Reflected {
+impl Architecture for SumOfTwo {
     fn blocks(&self, rows: usize, dim: usize) -> Vec<Block> {
-        vec![Block::private("row", rows, dim)]
-    }
-    fn constants(&self, _size: Size) -> Vec<Constant> {
-        Vec::new()
+        vec![Block::private("identity", rows, dim), Block::private("revision", rows, dim)]
     }
     fn isotropic_jacobian(&self) -> Status {
-        Status::Met("a reflection: JJᵀ = I".into())
+        Status::Met("a sum of two rows: JJᵀ = 2I".into())
     }
     fn private_parameters(&self) -> Status {
-        Status::Met("one row a row".into())
+        Status::Met("two rows a row".into())
+    }
+    fn roundings(&self, _dim: usize) -> Option<usize> {
+        // One addition a coordinate.
+        Some(1)
     }
     fn name(&self) -> &'static str {
-        "reflected"
+        "sum-of-two"
     }
     fn build<F: Real>(&self, place: Place, _constants: Constants<F>) -> Box<dyn Encoder<F>> {
-        Box::new(Mirror { table: place.own })
+        Box::new(Sum { identity: place.own, revision: place.own + 1 })
     }
 }
 
-struct Mirror {
-    table: usize,
+struct Sum {
+    identity: usize,
+    revision: usize,
 }
 
-/// x − 2·h·⟨h, x⟩/d for h = (1, …, 1).
-fn reflect<F: Real>(x: &[F]) -> Vec<F> {
-    let ones = vec![F::one(); x.len()];
-    let twice_mean = dot(&ones, x) * F::ratio(2, x.len() as i64);
-    x.iter().map(|x| x.clone() - twice_mean.clone()).collect()
-}
-
-impl<F: Real> Encoder<F> for Mirror {
+impl<F: Real> Encoder<F> for Sum {
     fn encode(&self, tables: &[Table<F>], row: usize) -> Vec<F> {
-        reflect(tables[self.table].row(row))
+        let (a, b) = (tables[self.identity].row(row), tables[self.revision].row(row));
+        a.iter().zip(b).map(|(a, b)| a.clone() + b.clone()).collect()
     }
     fn backward(&self, _tables: &[Table<F>], row: usize, upstream: &[F], gradients: &mut [Gradient<F>]) {
-        // H is symmetric.
-        let g = reflect(upstream);
-        gradients[self.table].accumulate(row).iter_mut().zip(g).for_each(|(sum, g)| *sum = sum.clone() + g);
+        for table in [self.identity, self.revision] {
+            add_scaled(gradients[table].accumulate(row), F::one(), upstream);
+        }
     }
 }
 
 fn main() -> perpend::Result<()> {
-    let subject = Subject::encoder(Reflected);
+    let subject = Subject::encoder(SumOfTwo);
     let mut failed = false;
     for claim in ALL {
         match check(&subject, *claim, &Options { cases: 300, ..Options::default() })? {
@@ -81,5 +77,5 @@ fn main() -> perpend::Result<()> {
 // In the tests of a crate of your own:
 #[cfg(test)]
 mod theory {
-    perpend::suite!(perpend::suite::Subject::encoder(crate::Reflected));
+    perpend::suite!(perpend::suite::Subject::encoder(crate::SumOfTwo));
 }

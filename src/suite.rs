@@ -14,7 +14,7 @@ use std::fmt::Debug;
 
 use proptest::strategy::{Just, Strategy};
 
-use crate::claims::check::{Options, Report, Status as Checked, check as check_claim, check_on};
+use crate::claims::check::{Failure, Options, Report, Status as Checked, check as check_claim, check_on};
 use crate::claims::{Claim, find};
 use crate::condition::Condition;
 use crate::encoder::{self, Architecture, EncoderKind};
@@ -122,6 +122,9 @@ pub fn check(subject: &Subject, claim: &dyn Claim, options: &Options) -> Result<
         Part::Trainer => check_claim(claim, &*subject.trainer, options, &|_| {})?,
         _ => check_on(claim, &*subject.trainer, options, &|_| {}, &|| subject.parts(claim)),
     };
+    if report.cases == 0 && report.failure.as_ref().is_some_and(Failure::gave_up) {
+        return Ok(Outcome::Outside("none of its scenarios shows anything of this part".into()));
+    }
     Ok(Outcome::Checked(Box::new(report)))
 }
 

@@ -26,6 +26,9 @@ pub const SPECIMEN_SEEDS: u64 = 16;
 /// How long a failing case is shrunk.
 const SHRINKING: Duration = Duration::from_secs(5);
 
+/// How the reason begins where too few scenarios could be judged.
+const GAVE_UP: &str = "the generator gave up";
+
 /// What to check, and how long.
 #[derive(Debug, Clone)]
 pub struct Options {
@@ -93,6 +96,13 @@ pub struct Failure {
     pub reason: String,
     /// The file that the scenario was written to, if it was.
     pub case: Option<std::path::PathBuf>,
+}
+
+impl Failure {
+    /// Whether nothing broke, but too few scenarios could show anything.
+    pub fn gave_up(&self) -> bool {
+        self.observation.is_none() && self.reason.starts_with(GAVE_UP)
+    }
 }
 
 /// The result of checking one claim.
@@ -267,7 +277,7 @@ pub fn check_on(
             },
             Err(TestError::Abort(reason)) => {
                 let scenario = super::specimen::plain(0);
-                Failure { reason: format!("the generator gave up: {reason}"), observation: None, scenario, case: None }
+                Failure { reason: format!("{GAVE_UP}: {reason}"), observation: None, scenario, case: None }
             }
         };
         stop.store(true, Ordering::Relaxed);
