@@ -270,7 +270,11 @@ pub(crate) fn gather_for(claims: &[&dyn Claim], tower: &Tower<'_>, context: &Con
 /// Observes one claim on the item tower (or the only tower) of a run, by what its header declares and, where the
 /// scenario is known, by how its encoder computes embeddings.
 pub(crate) fn observe_run(id: &str, trajectory: &Trajectory, scenario: Option<&Materialised>) -> Result<Observation> {
-    let claim = find(id)?;
+    observe_claim(find(id)?, trajectory, scenario)
+}
+
+/// [`observe_run`] for a claim that need not be in the list, such as a false variant of one that is.
+fn observe_claim(claim: &dyn Claim, trajectory: &Trajectory, scenario: Option<&Materialised>) -> Result<Observation> {
     let towers = trajectory.towers();
     let tower = towers
         .iter()
