@@ -25,6 +25,7 @@ macro_rules! theorem {
 }
 
 pub mod check;
+mod decay_radial;
 pub(crate) mod declared_step;
 mod frequency_norm_coupling;
 mod gradient_inverse_scaling;
@@ -60,6 +61,7 @@ pub const ALL: &[&dyn Claim] = &[
     &frequency_norm_coupling::FrequencyNormCoupling,
     &declared_step::DeclaredStep,
     &heavy_ball_identity::HeavyBallIdentity,
+    &decay_radial::DecayRadial,
 ];
 
 /// Why laws that need the embedding's own rate are left undecided.
