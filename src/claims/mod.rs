@@ -25,9 +25,11 @@ macro_rules! theorem {
 }
 
 pub mod check;
+mod decay_equilibrium;
 mod decay_radial;
 pub(crate) mod declared_step;
 mod frequency_norm_coupling;
+mod fresh_directions;
 mod gradient_inverse_scaling;
 mod gradient_orthogonality;
 mod heavy_ball_identity;
@@ -62,6 +64,7 @@ pub const ALL: &[&dyn Claim] = &[
     &declared_step::DeclaredStep,
     &heavy_ball_identity::HeavyBallIdentity,
     &decay_radial::DecayRadial,
+    &decay_equilibrium::DecayEquilibrium,
 ];
 
 /// Why laws that need the embedding's own rate are left undecided.
@@ -341,7 +344,7 @@ mod tests {
     #[test]
     fn every_file_in_the_folder_is_a_claim_in_the_list() {
         let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src/claims");
-        let machinery = ["mod", "check", "proofs", "specimen"];
+        let machinery = ["mod", "check", "fresh_directions", "proofs", "specimen"];
         let files: BTreeSet<String> = std::fs::read_dir(folder)
             .unwrap()
             .map(|entry| entry.unwrap().path())
