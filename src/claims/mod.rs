@@ -26,6 +26,7 @@ macro_rules! theorem {
 
 pub mod check;
 mod decay_equilibrium;
+mod decay_frequency;
 mod decay_radial;
 pub(crate) mod declared_step;
 mod frequency_norm_coupling;
@@ -65,6 +66,7 @@ pub const ALL: &[&dyn Claim] = &[
     &heavy_ball_identity::HeavyBallIdentity,
     &decay_radial::DecayRadial,
     &decay_equilibrium::DecayEquilibrium,
+    &decay_frequency::DecayFrequency,
 ];
 
 /// Why laws that need the embedding's own rate are left undecided.
