@@ -34,6 +34,7 @@ mod fresh_directions;
 mod gradient_inverse_scaling;
 mod gradient_orthogonality;
 mod heavy_ball_identity;
+mod lazy_versus_dense;
 mod norm_growth;
 pub mod proofs;
 mod quartic_growth;
@@ -64,6 +65,7 @@ pub const ALL: &[&dyn Claim] = &[
     &frequency_norm_coupling::FrequencyNormCoupling,
     &declared_step::DeclaredStep,
     &heavy_ball_identity::HeavyBallIdentity,
+    &lazy_versus_dense::LazyVersusDense,
     &decay_radial::DecayRadial,
     &decay_equilibrium::DecayEquilibrium,
     &decay_frequency::DecayFrequency,
