@@ -39,6 +39,7 @@ mod norm_growth;
 pub mod proofs;
 mod quartic_growth;
 pub mod specimen;
+mod stale_gradient;
 mod update_orthogonality;
 
 use std::collections::HashMap;
@@ -66,6 +67,7 @@ pub const ALL: &[&dyn Claim] = &[
     &declared_step::DeclaredStep,
     &heavy_ball_identity::HeavyBallIdentity,
     &lazy_versus_dense::LazyVersusDense,
+    &stale_gradient::StaleGradient,
     &decay_radial::DecayRadial,
     &decay_equilibrium::DecayEquilibrium,
     &decay_frequency::DecayFrequency,
