@@ -35,6 +35,7 @@ mod gradient_inverse_scaling;
 mod gradient_orthogonality;
 mod heavy_ball_identity;
 mod lazy_versus_dense;
+mod nesterov_growth;
 mod norm_growth;
 pub mod proofs;
 mod quartic_growth;
@@ -66,6 +67,7 @@ pub const ALL: &[&dyn Claim] = &[
     &frequency_norm_coupling::FrequencyNormCoupling,
     &declared_step::DeclaredStep,
     &heavy_ball_identity::HeavyBallIdentity,
+    &nesterov_growth::NesterovGrowth,
     &lazy_versus_dense::LazyVersusDense,
     &stale_gradient::StaleGradient,
     &decay_radial::DecayRadial,
