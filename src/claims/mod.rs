@@ -39,6 +39,7 @@ mod nesterov_growth;
 mod norm_growth;
 pub mod proofs;
 mod quartic_growth;
+mod scalar_steps;
 pub mod specimen;
 mod stale_gradient;
 mod update_orthogonality;
@@ -66,6 +67,7 @@ pub const ALL: &[&dyn Claim] = &[
     &quartic_growth::QuarticGrowth,
     &frequency_norm_coupling::FrequencyNormCoupling,
     &declared_step::DeclaredStep,
+    &scalar_steps::ScalarSteps,
     &heavy_ball_identity::HeavyBallIdentity,
     &nesterov_growth::NesterovGrowth,
     &lazy_versus_dense::LazyVersusDense,
