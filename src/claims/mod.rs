@@ -39,6 +39,7 @@ mod nesterov_growth;
 mod norm_growth;
 pub mod proofs;
 mod quartic_growth;
+mod rowwise_adagrad_log_growth;
 mod scalar_steps;
 pub mod specimen;
 mod stale_gradient;
@@ -68,6 +69,7 @@ pub const ALL: &[&dyn Claim] = &[
     &frequency_norm_coupling::FrequencyNormCoupling,
     &declared_step::DeclaredStep,
     &scalar_steps::ScalarSteps,
+    &rowwise_adagrad_log_growth::RowwiseAdagradLogGrowth,
     &heavy_ball_identity::HeavyBallIdentity,
     &nesterov_growth::NesterovGrowth,
     &lazy_versus_dense::LazyVersusDense,
