@@ -31,6 +31,7 @@ mod decay_radial;
 pub(crate) mod declared_step;
 mod frequency_norm_coupling;
 mod fresh_directions;
+mod gradient_implies_growth;
 mod gradient_inverse_scaling;
 mod gradient_orthogonality;
 mod heavy_ball_identity;
@@ -77,6 +78,7 @@ pub const ALL: &[&dyn Claim] = &[
     &decay_radial::DecayRadial,
     &decay_equilibrium::DecayEquilibrium,
     &decay_frequency::DecayFrequency,
+    &gradient_implies_growth::GradientImpliesGrowth,
 ];
 
 /// Why laws that need the embedding's own rate are left undecided.
