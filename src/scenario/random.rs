@@ -23,7 +23,7 @@ use crate::loss::{
     EpsilonOn, Loss, Objective, ObjectiveFunction, alignment_uniformity, bpr, bsl, contrastive, cosine_embedding,
     full_softmax, info_nce, triplet,
 };
-use crate::optimizer::decay;
+use crate::optimizer::decay::Form as DecayForm;
 use crate::optimizer::{Decay, Optimizer, Schedule, adagrad, adam, heavy_ball, nesterov, rowwise_adagrad, sgd};
 use crate::rounding::Precision;
 use crate::sampler::{Batch, Negatives, Sampler, in_batch::InBatch};
@@ -56,6 +56,14 @@ pub enum Optimizers {
     HeavyBall,
     /// Those that scale no coordinate of a row apart, with and without decay.
     Axisless,
+    /// Nesterov momentum, dense or lazy.
+    Nesterov,
+    /// AdaGrad with one accumulator a row.
+    RowwiseAdagrad,
+    /// SGD with weight decay, dense or lazy, coupled or decoupled.
+    DecayedSgd,
+    /// SGD and heavy-ball momentum with coupled weight decay, dense or lazy.
+    DecayedHeavyBall,
     /// Every kind, with and without decay.
     Any,
 }
@@ -324,6 +332,16 @@ pub fn optimizers(which: Optimizers) -> BoxedStrategy<Optimizer> {
         let dampening = f64::from(n) / 4.0;
         Optimizer::HeavyBall(heavy_ball::HeavyBall { lr, momentum, dampening, decay: None, rows })
     });
+    let nesterov = (schedules(), beta(), rows())
+        .prop_map(|(lr, momentum, rows)| Optimizer::Nesterov(nesterov::Nesterov { lr, momentum, decay: None, rows }));
+    let form = || prop_oneof![Just(DecayForm::Coupled), Just(DecayForm::Decoupled)];
+    let decay = |form: BoxedStrategy<DecayForm>| {
+        (1u32..=8, form).prop_map(|(n, form)| Some(Decay { rate: f64::from(n) / 64.0, form }))
+    };
+    let decayed = |(mut optimizer, decay): (Optimizer, Option<Decay>)| {
+        *optimizer.decay_mut() = decay;
+        optimizer
+    };
     match which {
         Optimizers::Sgd => sgd.boxed(),
         Optimizers::Scalar => prop_oneof![2 => sgd, 1 => rowwise].boxed(),
@@ -333,10 +351,13 @@ pub fn optimizers(which: Optimizers) -> BoxedStrategy<Optimizer> {
                 matches!(optimizer.status(Condition::NoCoordinateScaling), Status::Met(_))
             })
             .boxed(),
+        Optimizers::Nesterov => nesterov.boxed(),
+        Optimizers::RowwiseAdagrad => rowwise.boxed(),
+        Optimizers::DecayedSgd => (sgd, decay(form().boxed())).prop_map(decayed).boxed(),
+        Optimizers::DecayedHeavyBall => (prop_oneof![1 => sgd, 3 => ball], decay(Just(DecayForm::Coupled).boxed()))
+            .prop_map(decayed)
+            .boxed(),
         Optimizers::Any => {
-            let nesterov = (schedules(), beta(), rows()).prop_map(|(lr, momentum, rows)| {
-                Optimizer::Nesterov(nesterov::Nesterov { lr, momentum, decay: None, rows })
-            });
             let adam = (schedules(), rows(), any::<bool>()).prop_map(|(lr, rows, corrected)| {
                 let place = if corrected {
                     adam::EpsilonPlace::Corrected
@@ -348,18 +369,9 @@ pub fn optimizers(which: Optimizers) -> BoxedStrategy<Optimizer> {
             let adagrad = schedules().prop_map(|lr| {
                 Optimizer::Adagrad(adagrad::Adagrad { lr, epsilon: 0.0625, decay: None, rows: Rows::Dense })
             });
-            let form = prop_oneof![Just(decay::Form::Coupled), Just(decay::Form::Decoupled)];
-            let decay = prop_oneof![
-                2 => Just(None),
-                1 => (1u32..=8, form).prop_map(|(n, form)| Some(Decay { rate: f64::from(n) / 64.0, form })),
-            ];
+            let decay = prop_oneof![2 => Just(None), 1 => decay(form().boxed())];
             let kind = prop_oneof![2 => sgd, 2 => ball, 1 => nesterov, 1 => adam, 1 => adagrad, 1 => rowwise];
-            (kind, decay)
-                .prop_map(|(mut optimizer, decay)| {
-                    *optimizer.decay_mut() = decay;
-                    optimizer
-                })
-                .boxed()
+            (kind, decay).prop_map(decayed).boxed()
         }
     }
 }
