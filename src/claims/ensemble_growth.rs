@@ -175,4 +175,4 @@ impl Claim for EnsembleGrowth {
     }
 }
 
-theorem!(ensemble_growth, EnsembleGrowth, "");
+theorem!(ensemble_growth, EnsembleGrowth, "holds, 24 judged; norms 1.668013155 1.186564277 1.354420513");

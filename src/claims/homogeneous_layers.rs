@@ -180,4 +180,4 @@ impl Claim for HomogeneousLayers {
     }
 }
 
-theorem!(homogeneous_layers, HomogeneousLayers, "");
+theorem!(homogeneous_layers, HomogeneousLayers, "holds, 12 judged; norms 1.668013155 1.186564277 1.354420513");

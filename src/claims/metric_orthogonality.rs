@@ -185,4 +185,8 @@ impl Claim for MetricOrthogonality {
     }
 }
 
-theorem!(metric_orthogonality, MetricOrthogonality, "");
+theorem!(
+    metric_orthogonality,
+    MetricOrthogonality,
+    "holds, 66 judged; norms 1.668013155 1.186564277 1.354420513"
+);

@@ -4,7 +4,7 @@
 use crate::encoder::graph::Graph;
 use crate::encoder::hash::{Hash, Weights};
 use crate::encoder::history_mean::HistoryMean;
-use crate::encoder::{Encoder, EncoderKind, Gradient};
+use crate::encoder::{Architecture, Encoder, EncoderKind, Gradient};
 use crate::error::Result;
 use crate::facts::Measured;
 use crate::geometry::Table;
@@ -77,9 +77,11 @@ impl<'a> Steps<'a> {
         Ok(Steps { model, trajectory: trainer.train(model)? })
     }
 
-    /// Every step that the record tells all of.
+    /// Every step that the record tells all of. Where the user tower reads the items' table, its gradients move them too, and
+    /// the laws of the item tower alone say nothing.
     pub fn iter(&self) -> impl Iterator<Item = Step<'_>> {
-        (0..self.model.batches.len()).filter_map(|number| self.step(number))
+        let alone = !self.model.scenario.user.encoder.reads_other();
+        (0..self.model.batches.len()).filter(move |_| alone).filter_map(|number| self.step(number))
     }
 
     fn step(&self, number: usize) -> Option<Step<'_>> {

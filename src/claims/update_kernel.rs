@@ -398,4 +398,4 @@ impl Claim for UpdateKernel {
     }
 }
 
-theorem!(update_kernel, UpdateKernel, "");
+theorem!(update_kernel, UpdateKernel, "holds, 66 judged; norms 1.668013155 1.186564277 1.354420513");
