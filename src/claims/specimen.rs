@@ -112,6 +112,7 @@ pub fn plain(seed: u64) -> Scenario {
         rows,
         encoder: EncoderKind::Table(TableEncoder {}),
         optimizer: Optimizer::Sgd(Sgd { lr: 1.0.into(), decay: None, rows: Rows::Dense }),
+        update: Default::default(),
         initial: Initial::Normal { std: 0.5 },
     };
     Scenario {

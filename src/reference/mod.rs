@@ -93,7 +93,8 @@ pub(crate) fn settings(scenario: &Scenario) -> Settings {
     for side in [Side::Item, Side::User] {
         let tower = scenario.tower(side);
         let own = Settings {
-            optimizer: Some(tower.optimizer.declare()),
+            optimizer: Some(tower.declare(scenario.dim)),
+            param_dtype: tower.update.storage.as_ref().map(|storage| storage.format),
             encoder: Some(tower.encoder.name().into()),
             ..Settings::default()
         };

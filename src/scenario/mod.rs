@@ -16,10 +16,10 @@ use crate::encoder::{Architecture, Block, EncoderKind};
 use crate::error::{Error, Result};
 use crate::geometry::Table;
 use crate::loss::Loss;
-use crate::optimizer::Optimizer;
+use crate::optimizer::{Optimizer, Update};
 use crate::rounding::Precision;
 use crate::sampler::{Batch, Sampler};
-use crate::trajectory::{Side, Similarity};
+use crate::trajectory::{DeclaredOptimizer, Side, Similarity};
 use crate::verdict::Status;
 
 /// What is trained.
@@ -86,8 +86,25 @@ pub struct Tower {
     pub encoder: EncoderKind,
     /// How parameters move.
     pub optimizer: Optimizer,
+    /// What happens around that: clipping, accumulation, delay, constraints on the norm, narrow storage.
+    #[serde(default, skip_serializing_if = "Update::is_default")]
+    pub update: Update,
     /// Where parameters start.
     pub initial: Initial,
+}
+
+impl Tower {
+    /// The optimizer with all that happens around it, as a trajectory header declares them, for embeddings of `dim` numbers.
+    pub fn declare(&self, dim: usize) -> DeclaredOptimizer {
+        let mut declared = self.optimizer.declare();
+        self.update.declare(&mut declared);
+        // A recording joins the tables of an encoder; rules that look at whole rows then saw other rows than it shows.
+        let tables = self.encoder.blocks(self.rows, dim).len();
+        if tables > 1 && (self.optimizer.is_row_wise() || self.update.constraint.is_some()) {
+            declared.other.insert("tables".into(), tables.to_string());
+        }
+        declared
+    }
 }
 
 /// Initial values of a tower's parameters and of the constants of its encoder (features, frozen bias).
@@ -292,6 +309,25 @@ impl Scenario {
                 return Err(Error::input(at("optimizer").to_string() + "." + name, "a number of at least 0", value));
             }
         }
+        // The remaining settings of a rule are all sizes or shares.
+        let settings = declared.other.iter().filter_map(|(key, text)| Some((key, text.parse::<f64>().ok()?)));
+        for (key, value) in settings {
+            let share = key == "alpha";
+            if !(value.is_finite() && value >= 0.0 && (!share || value < 1.0)) {
+                let expected = if share {
+                    "a number of at least 0 and below 1"
+                } else {
+                    "a number of at least 0"
+                };
+                return Err(Error::input(at("optimizer").to_string() + "." + key, expected, value));
+            }
+        }
+        if matches!(tower.optimizer, Optimizer::Sgdp(_)) && momentum >= 1.0 {
+            return Err(Error::input(at("optimizer.momentum"), "a number of at least 0 and below 1", momentum));
+        }
+        if let Some((what, expected, found)) = tower.update.problem() {
+            return Err(Error::input(at("update").to_string() + "." + what, expected, found));
+        }
         let blocks = tower.encoder.blocks(tower.rows, self.dim);
         if let Some(block) = blocks.iter().find(|block| block.width == 0 || block.rows == 0) {
             return Err(Error::input(
@@ -330,6 +366,9 @@ impl Scenario {
     /// Whether the tower meets a condition, by construction.
     pub fn status(&self, side: Side, condition: Condition) -> Status {
         let tower = self.tower(side);
+        if let Some(unmet) = tower.update.unmet(condition) {
+            return unmet;
+        }
         match condition {
             Condition::CosineLoss => match self.loss.similarity() {
                 Similarity::Cosine => Status::Met("the loss is a function of cosines".into()),
@@ -380,17 +419,21 @@ impl Scenario {
                     (tables, normal(tower.rows * width, 1.0))
                 }
             };
-            // In single precision the explicit values are the rounded ones.
+            // In single precision the explicit values are the rounded ones, and in narrow storage the parameters once more.
             let rounded = |values: Vec<f64>| match self.precision {
                 Precision::F32 => values.into_iter().map(|x| f64::from(x as f32)).collect(),
                 _ => values,
+            };
+            let stored = |values: Vec<f64>| match &tower.update.storage {
+                Some(storage) => values.into_iter().map(|x| storage.format.nearest(x)).collect(),
+                None => values,
             };
             let tables: Vec<Vec<f64>> = tables;
             TowerValues {
                 tables: tables
                     .into_iter()
                     .zip(&blocks)
-                    .map(|(values, block)| Table::from_values(block.width, rounded(values)))
+                    .map(|(values, block)| Table::from_values(block.width, stored(rounded(values))))
                     .collect(),
                 blocks,
                 constants: Table::from_values(width, rounded(constants)),

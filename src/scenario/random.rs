@@ -15,8 +15,12 @@ use proptest::prelude::*;
 use super::{Initial, Scenario, Tower};
 use crate::encoder::{Architecture, EncoderKind, affine, mlp, shared_linear, table, two_layer};
 use crate::loss::{Loss, info_nce::InfoNce};
+use crate::optimizer::constraint::Constraint;
 use crate::optimizer::decay::Form;
+use crate::optimizer::projection::{Projection, View};
+use crate::optimizer::update::{Clip, Rounding, Storage, Update};
 use crate::optimizer::{Decay, Optimizer, Schedule, adagrad, adam, heavy_ball, nesterov, rowwise_adagrad, sgd};
+use crate::optimizer::{adamp, amsgrad, lamb, lars, lion, riemannian_sgd, rmsprop, rowwise_adam, sgdp, sign_sgd};
 use crate::rounding::Precision;
 use crate::sampler::{Batch, Negatives, Sampler, in_batch::InBatch};
 use crate::trajectory::{Rows, Similarity};
@@ -43,7 +47,7 @@ pub enum Optimizers {
     Scalar,
     /// SGD and heavy-ball momentum, dense or lazy.
     HeavyBall,
-    /// Every kind, with and without decay.
+    /// Every kind, with and without decay, with and without an [`Update`] around it.
     Any,
 }
 
@@ -161,7 +165,15 @@ pub fn optimizers(which: Optimizers) -> BoxedStrategy<Optimizer> {
                 2 => Just(None),
                 1 => (1u32..=8, form).prop_map(|(n, form)| Some(Decay { rate: f64::from(n) / 64.0, form })),
             ];
-            let kind = prop_oneof![2 => sgd, 2 => ball, 1 => nesterov, 1 => adam, 1 => adagrad, 1 => rowwise];
+            let kind = prop_oneof![
+                2 => sgd,
+                2 => ball,
+                1 => nesterov,
+                1 => adam,
+                1 => adagrad,
+                1 => rowwise,
+                6 => further_optimizers(),
+            ];
             (kind, decay)
                 .prop_map(|(mut optimizer, decay)| {
                     *optimizer.decay_mut() = decay;
@@ -170,6 +182,62 @@ pub fn optimizers(which: Optimizers) -> BoxedStrategy<Optimizer> {
                 .boxed()
         }
     }
+}
+
+/// The kinds beyond the SGD family, Adam and AdaGrad, without decay.
+fn further_optimizers() -> impl Strategy<Value = Optimizer> {
+    let rows = prop_oneof![Just(Rows::Dense), Just(Rows::Lazy)];
+    let share = || (0u32..=7).prop_map(|n| f64::from(n) / 8.0);
+    let betas = (share(), (1u32..=15).prop_map(|n| f64::from(n) / 16.0));
+    let epsilon = prop_oneof![Just(0.0), Just(1e-8), Just(0.0625)];
+    let view = prop_oneof![2 => Just(View::Always), 1 => Just(View::Row), 1 => Just(View::RowThenTable)];
+    let projection = (view, 1u32..=4, 0u32..=4).prop_map(|(view, delta, ratio)| Projection {
+        view,
+        delta: f64::from(delta) / 4.0,
+        decay_ratio: f64::from(ratio) / 4.0,
+    });
+    let numbers = (share(), share(), betas, epsilon, projection);
+    (0usize..10, schedules(), rows, numbers).prop_map(
+        |(kind, lr, rows, (momentum, other, betas, epsilon, projection))| {
+            let decay = None;
+            match kind {
+                0 => Optimizer::Rmsprop(rmsprop::Rmsprop { lr, alpha: other, epsilon, decay, rows }),
+                1 => Optimizer::Amsgrad(amsgrad::Amsgrad { lr, betas, epsilon, decay, rows }),
+                2 => Optimizer::RowwiseAdam(rowwise_adam::RowwiseAdam { lr, betas, epsilon, decay, rows }),
+                3 => Optimizer::Lion(lion::Lion { lr, betas, decay, rows }),
+                4 => Optimizer::SignSgd(sign_sgd::SignSgd { lr, decay, rows }),
+                5 => Optimizer::Lars(lars::Lars { lr, momentum, trust: other, epsilon, decay, rows }),
+                6 => Optimizer::Lamb(lamb::Lamb { lr, betas, epsilon, decay, rows }),
+                7 => {
+                    let dampening = other / 2.0;
+                    Optimizer::Sgdp(sgdp::Sgdp { lr, momentum, dampening, epsilon, projection, decay, rows })
+                }
+                8 => Optimizer::Adamp(adamp::Adamp { lr, betas, epsilon, projection, decay, rows }),
+                _ => Optimizer::RiemannianSgd(riemannian_sgd::RiemannianSgd { lr, decay, rows }),
+            }
+        },
+    )
+}
+
+/// What may happen around any optimizer, at parameters of the size of 1; mostly nothing.
+fn updates(which: Optimizers) -> BoxedStrategy<Update> {
+    if which != Optimizers::Any {
+        return Just(Update::default()).boxed();
+    }
+    let limit = || (0u32..=4).prop_map(|n| 2.0_f64.powi(n as i32 - 3));
+    let rounding = prop_oneof![Just(Rounding::Nearest), Just(Rounding::Stochastic)];
+    let format = prop_oneof![Just(Precision::Bf16), Just(Precision::F16)];
+    let one = prop_oneof![
+        1 => limit().prop_map(|limit| Update { clip: Some(Clip::Norm(limit)), ..Update::default() }),
+        1 => limit().prop_map(|limit| Update { clip: Some(Clip::Value(limit)), ..Update::default() }),
+        1 => (2u64..=3).prop_map(|accumulate| Update { accumulate, ..Update::default() }),
+        1 => (1u64..=2).prop_map(|delay| Update { delay, ..Update::default() }),
+        1 => Just(Update { constraint: Some(Constraint::Renormalise), ..Update::default() }),
+        1 => limit().prop_map(|limit| Update { constraint: Some(Constraint::MaxNorm(8.0 * limit)), ..Update::default() }),
+        3 => (format, rounding)
+            .prop_map(|(format, rounding)| Update { storage: Some(Storage { format, rounding }), ..Update::default() }),
+    ];
+    prop_oneof![6 => Just(Update::default()), 1 => one].boxed()
 }
 
 /// Quarters between −2 and 2.
@@ -192,15 +260,18 @@ fn towers(
     rows: usize,
     dim: usize,
     encoder: BoxedStrategy<EncoderKind>,
-    optimizer: BoxedStrategy<Optimizer>,
+    optimizers_of: Optimizers,
 ) -> impl Strategy<Value = Tower> {
     let exponent = prop_oneof![8 => Just(0i32), 1 => Just(-40), 1 => Just(40)];
-    (encoder, optimizer, exponent).prop_flat_map(move |(encoder, optimizer, exponent)| {
-        // A row-wise rule keeps one accumulator a row and table; a recorded run shows one table.
+    let around = (optimizers(optimizers_of), updates(optimizers_of));
+    (encoder, around, exponent).prop_flat_map(move |(encoder, (optimizer, update), exponent)| {
+        // A row-wise rule looks at one row of one table; a recorded run shows the tables joined.
         let several = encoder.blocks(rows, dim).len() > 1;
-        let encoder = match optimizer {
-            Optimizer::RowwiseAdagrad(_) if several => EncoderKind::Table(table::TableEncoder {}),
-            _ => encoder,
+        let row_wise = optimizer.is_row_wise() || update.constraint.is_some();
+        let encoder = if row_wise && several {
+            EncoderKind::Table(table::TableEncoder {})
+        } else {
+            encoder
         };
         let blocks = encoder.blocks(rows, dim);
         let tables: Vec<_> = blocks.iter().map(|block| quarters(block.rows * block.width)).collect();
@@ -218,7 +289,13 @@ fn towers(
                 row[features..].iter_mut().for_each(|x| *x *= scale);
             }
             let mut optimizer = optimizer.clone();
-            let squared = scale * scale;
+            let mut update = update.clone();
+            update.rescale(scale);
+            // A trust ratio has no scale: neither has the rate that multiplies it.
+            let squared = match optimizer {
+                Optimizer::Lars(_) | Optimizer::Lamb(_) => 1.0,
+                _ => scale * scale,
+            };
             match optimizer.schedule_mut() {
                 Schedule::Constant(rate) => *rate *= squared,
                 Schedule::List(rates) => rates.iter_mut().for_each(|rate| *rate *= squared),
@@ -229,11 +306,33 @@ fn towers(
                 Schedule::Exponential { start, .. } => *start *= squared,
             }
             if let Some(decay) = optimizer.decay_mut() {
-                decay.rate /= squared;
+                decay.rate /= scale * scale;
             }
-            Tower { rows, encoder: encoder.clone(), optimizer, initial: Initial::Explicit { tables, constants } }
+            Tower {
+                rows,
+                encoder: encoder.clone(),
+                optimizer,
+                update,
+                initial: Initial::Explicit { tables, constants },
+            }
         })
     })
+}
+
+impl Update {
+    /// The same at `scale` times the parameters: gradients are `scale` times smaller. The narrow range of f16 holds only
+    /// parameters of the size of 1.
+    fn rescale(&mut self, scale: f64) {
+        if let Some(Clip::Norm(limit) | Clip::Value(limit)) = &mut self.clip {
+            *limit /= scale;
+        }
+        if let Some(Constraint::MaxNorm(limit)) = &mut self.constraint {
+            *limit *= scale;
+        }
+        if let Some(storage) = self.storage.as_mut().filter(|_| scale != 1.0) {
+            storage.format = Precision::Bf16;
+        }
+    }
 }
 
 fn batches(sizes: Sizes) -> impl Strategy<Value = Vec<Batch>> {
@@ -257,8 +356,8 @@ pub fn scenarios(family: Family) -> impl Strategy<Value = Scenario> {
     let temperature = (-3i32..=1).prop_map(|exponent| 2.0_f64.powi(exponent));
     (sizes(), corner, temperature).prop_flat_map(move |(sizes, corner, temperature)| {
         (
-            towers(sizes.items, sizes.dim, encoders(family.encoders), optimizers(family.optimizers)),
-            towers(sizes.users, sizes.dim, encoders(Encoders::Any), optimizers(Optimizers::Any)),
+            towers(sizes.items, sizes.dim, encoders(family.encoders), family.optimizers),
+            towers(sizes.users, sizes.dim, encoders(Encoders::Any), Optimizers::Any),
             batches(sizes),
         )
             .prop_map(move |(mut item, user, batches)| {
@@ -345,6 +444,27 @@ mod tests {
                 let declared = tower.optimizer.declare();
                 let momentum = declared.momentum.unwrap_or(0.0) > 0.0;
                 see(format!("{side} {} momentum {momentum} {:?}", declared.name.unwrap(), declared.nesterov));
+                let kind = serde_json::to_value(&tower.optimizer).unwrap()["kind"].as_str().unwrap().to_owned();
+                see(format!("{side} kind {kind}"));
+                see(format!("{side} {kind} {}", tower.optimizer.rows()));
+                if let Optimizer::Sgdp(sgdp::Sgdp { projection, .. })
+                | Optimizer::Adamp(adamp::Adamp { projection, .. }) = &tower.optimizer
+                {
+                    see(format!("{side} projects {:?}", projection.view));
+                }
+                for (what, there) in [
+                    ("clip by norm", matches!(tower.update.clip, Some(Clip::Norm(_)))),
+                    ("clip by value", matches!(tower.update.clip, Some(Clip::Value(_)))),
+                    ("accumulate", tower.update.accumulate > 1),
+                    ("delay", tower.update.delay > 0),
+                    ("renormalise", tower.update.constraint == Some(Constraint::Renormalise)),
+                    ("max-norm", matches!(tower.update.constraint, Some(Constraint::MaxNorm(_)))),
+                ] {
+                    see(format!("{side} {what} {there}"));
+                }
+                if let Some(storage) = &tower.update.storage {
+                    see(format!("{side} stored in {} {:?}", storage.format, storage.rounding));
+                }
                 see(format!("{side} decay {}", tower.optimizer.decay().is_some()));
                 see(format!("{side} {}", tower.optimizer.rows()));
             }
@@ -394,7 +514,45 @@ mod tests {
             ["sgd momentum true Some(false)", "sgd momentum true Some(true)", "sgd momentum false Some(false)"]
                 .map(|name| format!("item {name}"))
                 .into(),
-            ["adam", "adagrad", "rowwise-adagrad"].map(|name| format!("item {name} momentum false None")).into(),
+            [
+                "sgd",
+                "heavy-ball",
+                "nesterov",
+                "adam",
+                "adagrad",
+                "rowwise-adagrad",
+                "rmsprop",
+                "amsgrad",
+                "rowwise-adam",
+            ]
+            .map(|kind| format!("item kind {kind}"))
+            .into(),
+            ["lion", "sign-sgd", "lars", "lamb", "sgdp", "adamp", "riemannian-sgd"]
+                .map(|kind| format!("user kind {kind}"))
+                .into(),
+            [
+                "rmsprop",
+                "amsgrad",
+                "rowwise-adam",
+                "lion",
+                "sign-sgd",
+                "lars",
+                "lamb",
+                "sgdp",
+                "adamp",
+                "riemannian-sgd",
+            ]
+            .iter()
+            .flat_map(|kind| [format!("item {kind} dense"), format!("item {kind} lazy")])
+            .collect(),
+            ["Always", "Row", "RowThenTable"].map(|view| format!("item projects {view}")).into(),
+            ["clip by norm", "clip by value", "accumulate", "delay", "renormalise", "max-norm"]
+                .iter()
+                .flat_map(|what| [format!("item {what} true"), format!("item {what} false")])
+                .collect(),
+            ["bfloat16 Nearest", "bfloat16 Stochastic", "float16 Nearest", "float16 Stochastic"]
+                .map(|storage| format!("item stored in {storage}"))
+                .into(),
             ["item decay true", "item decay false", "item dense", "item lazy"].map(String::from).into(),
             ["own negatives true", "own negatives false", "duplicates true", "duplicates false"]
                 .map(String::from)
