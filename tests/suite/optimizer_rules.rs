@@ -11,11 +11,12 @@ use perpend::optimizer::projection::{Projection, View};
 use perpend::optimizer::update::{Clip, Rounding, Stages, Storage, Update};
 use perpend::optimizer::{Decay, Optimizer, Schedule, adamp, amsgrad, heavy_ball, lamb, lars, lion};
 use perpend::optimizer::{riemannian_sgd, rmsprop, rowwise_adam, sgd, sgdp, sign_sgd};
-use perpend::reference::Session;
+use perpend::reference::{Reference, Session};
 use perpend::rounding::Precision;
 use perpend::scenario::Scenario;
-use perpend::trajectory::{Rows, Side};
-use perpend::verdict::Status;
+use perpend::trainer::Trainer;
+use perpend::trajectory::{DeclaredOptimizer, Rows, Settings, Side};
+use perpend::verdict::{Status, Verdict};
 
 use crate::support::{random, signed};
 
@@ -676,4 +677,94 @@ fn settings_that_cannot_be_trained_are_refused() {
     ] {
         assert!(bad(update).is_err(), "{update}");
     }
+}
+
+/// Trained with item tower and header as given.
+fn audited(optimizer: Optimizer, update: Update) -> perpend::audit::Audit {
+    let mut scenario = scenario("");
+    scenario.item.optimizer = optimizer;
+    scenario.item.update = update;
+    let trajectory = Reference.train(&scenario.materialise().unwrap()).unwrap();
+    perpend::audit::audit(&trajectory).unwrap()
+}
+
+fn declared_step(audit: &perpend::audit::Audit) -> Verdict {
+    audit.claim("declared-step", Some(Side::Item)).unwrap().verdict
+}
+
+fn nothing_is_violated(audit: &perpend::audit::Audit, what: &str) {
+    for judged in audit.claims.iter().filter(|judged| judged.verdict == Verdict::Violated) {
+        panic!("{what}: {} is violated: {:?}", judged.id, judged.observation);
+    }
+}
+
+#[test]
+fn every_rule_that_single_rows_can_repeat_is_confirmed_by_its_replay() {
+    let mut replayed = 0;
+    for optimizer in [Rows::Dense, Rows::Lazy].into_iter().flat_map(further_optimizers) {
+        let audit = audited(optimizer.clone(), Update::default());
+        nothing_is_violated(&audit, &format!("{optimizer:?}"));
+        let single_rows = match &optimizer {
+            Optimizer::Sgdp(sgdp::Sgdp { projection, .. }) | Optimizer::Adamp(adamp::Adamp { projection, .. }) => {
+                projection.view == View::Always
+            }
+            _ => true,
+        };
+        if single_rows {
+            assert_eq!(declared_step(&audit), Verdict::Confirmed, "{optimizer:?}");
+            replayed += 1;
+        }
+    }
+    assert_eq!(replayed, 2 * 3 * 11);
+}
+
+#[test]
+fn what_happens_around_a_rule_is_confirmed_or_undecided_and_never_violated() {
+    let sgd = || Optimizer::Sgd(sgd::Sgd { lr: 0.5.into(), decay: None, rows: Rows::Dense });
+    let ball = || Optimizer::HeavyBall(heavy_ball::HeavyBall::averaging(0.5, 0.75));
+    let nothing = Update::default;
+    let storage = |rounding| Some(Storage { format: Precision::Bf16, rounding });
+    for (update, replayed) in [
+        (Update { clip: Some(Clip::Value(0.02)), ..nothing() }, true),
+        (Update { constraint: Some(Constraint::Renormalise), ..nothing() }, true),
+        (Update { constraint: Some(Constraint::MaxNorm(1.0)), ..nothing() }, true),
+        (Update { storage: storage(Rounding::Nearest), ..nothing() }, true),
+        (Update { clip: Some(Clip::Norm(0.02)), ..nothing() }, false),
+        (Update { accumulate: 2, ..nothing() }, false),
+        (Update { delay: 1, ..nothing() }, false),
+        (Update { storage: storage(Rounding::Stochastic), ..nothing() }, false),
+    ] {
+        for optimizer in [sgd(), ball()] {
+            let audit = audited(optimizer, update.clone());
+            nothing_is_violated(&audit, &format!("{update:?}"));
+            assert!(!replayed || declared_step(&audit) == Verdict::Confirmed, "{update:?}");
+        }
+    }
+}
+
+/// A header that leaves out what happened is caught.
+#[test]
+fn what_the_header_conceals_is_violated() {
+    let concealed = |update: Update| {
+        let mut scenario = scenario("");
+        scenario.item.update = update;
+        let trajectory = Reference.train(&scenario.materialise().unwrap()).unwrap();
+        let mut settings = trajectory.settings().clone();
+        let honest = settings.for_tower(Some(Side::Item));
+        let declared = DeclaredOptimizer { other: Default::default(), ..honest.optimizer.unwrap() };
+        let own = Settings { optimizer: Some(declared), encoder: honest.encoder, ..Settings::default() };
+        settings.set_tower(Side::Item, &own);
+        declared_step(&perpend::audit::audit(&trajectory.with_settings(settings).unwrap()).unwrap())
+    };
+    for update in [
+        Update { clip: Some(Clip::Value(0.02)), ..Update::default() },
+        Update { clip: Some(Clip::Norm(0.02)), ..Update::default() },
+        Update { constraint: Some(Constraint::Renormalise), ..Update::default() },
+        Update { constraint: Some(Constraint::MaxNorm(0.5)), ..Update::default() },
+        Update { accumulate: 2, ..Update::default() },
+        Update { delay: 1, ..Update::default() },
+    ] {
+        assert_eq!(concealed(update.clone()), Verdict::Violated, "{update:?}");
+    }
+    assert_eq!(concealed(Update::default()), Verdict::Confirmed);
 }
