@@ -21,14 +21,14 @@
 //! *Source*: the four conditions from "Theoretical Grounds for Popularity Bias in Two-Tower Models Trained with
 //! Cosine-Based Loss" (abstract; reconstructed); isotropy in place of linearity: derived here.
 
-use super::specimen::{self, Specimen, redeclare};
-use super::{Claim, Kind};
+use super::specimen::{self, Specimen, declare_table, redeclare};
+use super::{About, Claim, Kind, Sampling, Standing};
 use crate::condition::Condition;
 use crate::facts::{Context, Measure, UPDATE_DERIVATION, Watched};
 use crate::optimizer::{Optimizer, heavy_ball::HeavyBall};
 use crate::reference::Fault;
 use crate::scenario::random::{Encoders, Family, Optimizers};
-use crate::trajectory::{DeclaredOptimizer, Rows, Settings, Side};
+use crate::trajectory::{DeclaredOptimizer, Rows, Settings};
 
 /// ⟨q, Δq⟩ = 0.
 pub struct UpdateOrthogonality;
@@ -55,14 +55,10 @@ pub(super) fn declare_as_table_sgd(twins: &mut [Specimen]) {
             *optimizer = DeclaredOptimizer { name: Some("sgd".into()), ..DeclaredOptimizer::default() };
         });
     }
-    fn table(settings: &mut Settings) {
-        let optimizer = settings.for_tower(Some(Side::Item)).optimizer;
-        settings.set_tower(Side::Item, &Settings { encoder: Some("id".into()), optimizer, ..Settings::default() });
-    }
     for twin in twins {
         let header = match twin.drops {
             Some(Condition::NoCoordinateScaling) => sgd,
-            Some(Condition::IsotropicJacobian | Condition::PrivateParameters) => table,
+            Some(Condition::IsotropicJacobian | Condition::PrivateParameters) => declare_table,
             _ => continue,
         };
         *twin = twin.clone().with_header(header);
@@ -83,42 +79,36 @@ fn zero_momentum(seed: u64) -> crate::scenario::Scenario {
     specimen::with_optimizer(seed, Optimizer::HeavyBall(ball))
 }
 
+const ABOUT: About = About {
+    id: "update-orthogonality",
+    kind: Kind::Step,
+    standing: Standing::Theorem,
+    statement: "the step of an embedding is orthogonal to it: ⟨q, Δq⟩ = 0",
+    conditions: &[
+        Condition::CosineLoss,
+        Condition::IsotropicJacobian,
+        Condition::PrivateParameters,
+        Condition::ScalarStep,
+        Condition::FreshGradient,
+        Condition::NoEpsilon,
+    ],
+    source: "conditions from the abstract of \"Theoretical Grounds for Popularity Bias in Two-Tower Models Trained with \
+         Cosine-Based Loss\"; isotropy in place of linearity: derived here",
+    derivation: UPDATE_DERIVATION,
+    sampling: Sampling::EveryCase,
+    text: include_str!("update_orthogonality.rs"),
+};
+
 impl Claim for UpdateOrthogonality {
-    fn id(&self) -> &'static str {
-        "update-orthogonality"
-    }
-    fn kind(&self) -> Kind {
-        Kind::Step
-    }
-    fn statement(&self) -> &'static str {
-        "the step of an embedding is orthogonal to it: ⟨q, Δq⟩ = 0"
-    }
-    fn conditions(&self) -> &'static [Condition] {
-        &[
-            Condition::CosineLoss,
-            Condition::IsotropicJacobian,
-            Condition::PrivateParameters,
-            Condition::ScalarStep,
-            Condition::FreshGradient,
-            Condition::NoEpsilon,
-        ]
-    }
-    fn source(&self) -> &'static str {
-        "conditions from the abstract of \"Theoretical Grounds for Popularity Bias in Two-Tower Models Trained with \
-         Cosine-Based Loss\"; isotropy in place of linearity: derived here"
-    }
-    fn text(&self) -> &'static str {
-        include_str!("update_orthogonality.rs")
-    }
-    fn derivation(&self) -> &'static str {
-        UPDATE_DERIVATION
+    fn about(&self) -> &'static About {
+        &ABOUT
     }
     fn family(&self) -> Family {
-        Family { encoders: Encoders::Isotropic, optimizers: Optimizers::Scalar }
+        Family { encoders: Encoders::Isotropic, optimizers: Optimizers::Scalar, ..Family::default() }
     }
     fn watch(&self, _context: &Context) -> Vec<Watched> {
         let measure = Measure::Step(|facts, context| context.measure_update(facts));
-        vec![Watched { id: self.id().into(), measure }]
+        vec![Watched { id: ABOUT.id.into(), measure }]
     }
     fn twins(&self) -> Vec<Specimen> {
         let mut twins = twins_of_the_conditions();

@@ -27,7 +27,8 @@ impl Optimizer {
     /// ```
     pub fn readings(declared: &DeclaredOptimizer) -> Vec<Optimizer> {
         let name = declared.name.as_deref().unwrap_or("").to_ascii_lowercase().replace(['_', '-', ' '], "");
-        if Update::declared(declared).is_none() {
+        // Rows of several tables in one: a rule to which single rows matter saw other rows.
+        if Update::declared(declared).is_none() || declared.other.contains_key("joined_tables") {
             return Vec::new();
         }
         let lr = Schedule::Constant(declared.lr.unwrap_or(0.0));
@@ -141,10 +142,6 @@ impl Optimizer {
                 _ => {}
             }
         }
-        // Parameters of several tables joined to one: a rule that looks at whole rows saw other rows.
-        if declared.other.contains_key("tables") {
-            readings.retain(|reading| !reading.is_row_wise());
-        }
         // Readings that no run can tell apart are one reading.
         let mut distinct: Vec<Optimizer> = Vec::new();
         for reading in readings {
@@ -244,6 +241,7 @@ mod tests {
                 ("delay", "1"),
                 ("rounding", "\"stochastic\""),
                 ("maximize", "true"),
+                ("joined_tables", "2"),
                 ("max_norm", "\"long\""),
             ] {
                 assert_eq!(with(key, value), [], "{key}");
@@ -253,7 +251,6 @@ mod tests {
             {
                 assert_eq!(with(key, value)[0], optimizer, "{key}");
             }
-            assert_eq!(with("tables", "2").is_empty(), optimizer.is_row_wise());
         }
         for text in [
             r#"{"name":"adamp","lr":0.1}"#,

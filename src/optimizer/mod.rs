@@ -275,7 +275,7 @@ impl Optimizer {
     }
 
     /// Whether a row without a gradient moves, or its state does.
-    fn moves_without_gradient(&self) -> bool {
+    pub(crate) fn moves_without_gradient(&self) -> bool {
         let memoryless = matches!(
             self,
             Optimizer::Sgd(_)

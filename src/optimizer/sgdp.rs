@@ -65,8 +65,11 @@ impl Method for Sgdp {
             Condition::NoMomentum if self.momentum != 0.0 => {
                 Status::Unmet(format!("momentum {}", shown(self.momentum)))
             }
-            Condition::ScalarStep => Status::Unmet("the tangent projection is no multiple of the gradient".into()),
-            _ => Status::Met("the tangent projection keeps no memory and knows no coordinates".into()),
+            // Of parameters that are not the embedding themselves another direction than the embedding's is taken out.
+            Condition::ScalarStep | Condition::NoCoordinateScaling => {
+                Status::Unmet("the projection takes one direction out of the step".into())
+            }
+            _ => Status::Met("the projection keeps no memory".into()),
         }
     }
 }

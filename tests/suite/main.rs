@@ -1,13 +1,16 @@
 //! One integration binary, one module a subject. Test names are claims.
 
 mod cli;
+mod encoders;
 mod geometry;
 mod gradients;
 mod honesty;
+mod necessity;
 mod optimizer_rules;
 mod optimizers;
 mod oracle;
 mod recordings;
 mod samplers;
+mod specimens;
 mod support;
 mod witnesses;

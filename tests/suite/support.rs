@@ -4,7 +4,7 @@
 use std::cmp::Ordering;
 use std::ops::{Add, Div, Mul, Neg, Sub};
 
-use perpend::encoder::{Architecture, Encoder};
+use perpend::encoder::Encoder;
 use perpend::geometry::Table;
 use perpend::loss::Evaluation;
 use perpend::number::{Field, Real};
@@ -41,9 +41,7 @@ pub fn places(model: &Materialised, side: Side) -> std::ops::Range<usize> {
 
 /// A tower's encoder over the tables of [`parameters`].
 pub fn encoder<F: Real>(model: &Materialised, side: Side) -> Box<dyn Encoder<F>> {
-    let constants = model.tower(side).constants.map(|&x| F::from_f64(x));
-    let first = places(model, side).start;
-    model.scenario.tower(side).encoder.build(model.scenario.dim, first, constants)
+    model.encoder(side)
 }
 
 /// The embeddings of rows: `[rows, d]`.
