@@ -20,7 +20,7 @@ use crate::condition::Condition;
 use crate::encoder::{self, Architecture, EncoderKind};
 use crate::error::Result;
 use crate::loss::{self, Loss, Objective, ObjectiveFunction};
-use crate::optimizer::{self, Method, Optimizer, Schedule};
+use crate::optimizer::{self, Method, Optimizer, Schedule, Update};
 use crate::reference::Reference;
 use crate::scenario::random::{Encoders, Optimizers, Parts};
 use crate::trainer::Trainer;
@@ -95,7 +95,7 @@ impl Subject {
         match &self.part {
             Part::Encoder(encoder) => parts.encoders = Just(encoder.clone()).boxed(),
             Part::Loss(loss) => parts.losses = Just(loss.clone()).boxed(),
-            Part::Optimizer(optimizer) => parts.optimizers = Just(optimizer.clone()).boxed(),
+            Part::Optimizer(optimizer) => parts.optimizers = Just((optimizer.clone(), Update::default())).boxed(),
             Part::Trainer => {}
         }
         parts

@@ -270,6 +270,7 @@ impl OracleOptimizer {
                     let root = self.second[(i, 0)].sqrt();
                     g.map(|g| quotient(g, root + adagrad.epsilon))
                 }
+                other => panic!("{other:?} is judged in optimizer_rules"),
             };
             weights.set_row(i, &(w - step * lr));
         }
@@ -565,6 +566,7 @@ fn scenarios(precision: Precision) -> Vec<Scenario> {
                 rows,
                 encoder: encoder.clone(),
                 optimizer,
+                update: Default::default(),
                 initial: Initial::Normal { std: 0.5 },
             };
             scenarios.push(Scenario {
