@@ -4,6 +4,7 @@ mod cli;
 mod geometry;
 mod gradients;
 mod honesty;
+mod jacobians;
 mod optimizers;
 mod oracle;
 mod recordings;
