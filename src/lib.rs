@@ -15,7 +15,7 @@
 //! | [`sampler`], [`encoder`], [`loss`], [`optimizer`] | the four parts of a two-tower model, one kind a file |
 //! | [`scenario`] | what is trained, as a plain value; random scenarios |
 //! | [`trainer`], [`reference`](mod@reference) | values in, trajectory out; the reference core |
-//! | [`jacobian`] | derivatives from function values, with an error estimate |
+//! | [`jacobian`] | derivatives checked three ways; the Gram matrix JJᵀ |
 //! | [`training`], [`statistics`] | training on interactions, what came of it; rank statistics |
 //! | [`facts`] | one pass over a trajectory: the sums, maxima and histograms that claims are judged by |
 //! | [`claims`] | the theory: one file a claim |

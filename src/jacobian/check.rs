@@ -19,7 +19,8 @@
 //! subgradient: a kink shows as a jump of the slope, of one-sided differences or of dual numbers beside the point.
 //!
 //! *Resolution*: an entry of the Jacobian counts as sharply judged if its allowance is below 10⁻⁶ of the largest entry of
-//! the same output, so that an error of a millionth would be seen. A check that judged no entry sharply is `Undecided`.
+//! the same block and output, so that an error of a millionth would be seen. A check that judged no entry sharply but zeros is
+//! `Undecided`.
 
 use std::fmt;
 
@@ -157,6 +158,8 @@ pub struct Counts {
     pub entries: usize,
     /// Those among them that would have shown an error of a millionth of the largest.
     pub sharp: usize,
+    /// Those among the sharp ones that are not zero.
+    pub nonzero: usize,
     /// Lines along which differences were compared.
     pub lines: usize,
     /// Lines left out because of a kink at the point.
@@ -183,14 +186,14 @@ pub enum Outcome {
     Agrees,
     /// Two ways disagree.
     Disagrees,
-    /// No entry could be judged sharply.
+    /// No entry that is not zero could be judged sharply.
     Undecided,
 }
 
 impl Report {
     /// What the check says.
     pub fn outcome(&self) -> Outcome {
-        match (&self.finding, self.counts.sharp) {
+        match (&self.finding, self.counts.nonzero) {
             (Some(_), _) => Outcome::Disagrees,
             (None, 0) => Outcome::Undecided,
             (None, _) => Outcome::Agrees,
@@ -200,10 +203,10 @@ impl Report {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Counts { entries, sharp, lines, kinks, rates, radial } = self.counts;
+        let Counts { entries, sharp, nonzero, lines, kinks, rates, radial } = self.counts;
         match &self.finding {
             Some(finding) => write!(f, "{finding}\n  judged ")?,
-            None if sharp == 0 => f.write_str("nothing could be judged sharply: ")?,
+            None if nonzero == 0 => f.write_str("nothing but zeros could be judged sharply: ")?,
             None => f.write_str("all ways agree: ")?,
         }
         write!(
@@ -596,15 +599,16 @@ impl<'a, S: Differentiable> Checked<'a, S> {
             }
         }
         self.counts.entries = judged.len();
-        let mut largest = vec![0.0_f64; jacobian.len()];
+        let mut largest = vec![vec![0.0_f64; self.tables.len()]; jacobian.len()];
         for entry in &judged {
-            let size = entry.product.value.abs().max(entry.other.value.abs());
-            largest[entry.output] = largest[entry.output].max(size);
+            let largest = &mut largest[entry.output][entry.place];
+            *largest = largest.max(entry.product.value.abs()).max(entry.other.value.abs());
         }
-        self.counts.sharp = judged
-            .iter()
-            .filter(|entry| entry.product.error + entry.other.error < RESOLUTION * largest[entry.output])
-            .count();
+        let is_sharp = |entry: &&Judged| {
+            entry.product.error + entry.other.error <= RESOLUTION * largest[entry.output][entry.place]
+        };
+        self.counts.sharp = judged.iter().filter(is_sharp).count();
+        self.counts.nonzero = judged.iter().filter(is_sharp).filter(|entry| entry.product.value != 0.0).count();
         let off: Vec<&Judged> = judged.iter().filter(|entry| !entry.product.agrees(&entry.other)).collect();
         let worst = Judged::furthest(&off).map(|worst| {
             let difference = self.difference(worst, jacobian.len());
@@ -797,6 +801,32 @@ mod tests {
         assert_eq!((entry.block.as_str(), entry.column, entry.output), ("pair", 1, 0));
         assert_eq!((entry.product.value, entry.dual.value), (0.0, 0.0));
         assert!((entry.difference.unwrap().value - 0.5).abs() < 1e-9);
+    }
+
+    #[test]
+    fn a_gradient_of_zeros_is_undecided() {
+        struct Constant;
+        impl Differentiable for Constant {
+            fn tables(&self) -> Vec<Table<f64>> {
+                vec![Table::from_values(1, vec![1.0])]
+            }
+            fn block(&self, _: usize) -> String {
+                "unused".into()
+            }
+            fn on<F: Real>(&self) -> Box<dyn Function<F> + '_> {
+                Box::new(Constant)
+            }
+        }
+        impl<F: Real> Function<F> for Constant {
+            fn value(&self, _: &[Table<F>]) -> Vec<F> {
+                vec![F::one()]
+            }
+            fn product(&self, _: &[Table<F>], _: &[F]) -> Vec<Table<F>> {
+                vec![Table::from_values(1, vec![F::zero()])]
+            }
+        }
+        let report = check(&Constant, Effort::default());
+        assert_eq!((report.outcome(), report.counts.sharp), (Outcome::Undecided, 1), "{report}");
     }
 
     #[test]

@@ -22,8 +22,14 @@ use rayon::prelude::*;
 
 use crate::support::*;
 
-/// Architectures of each encoder, and of each encoder with each loss.
+/// Architectures of each encoder, and of each encoder with each loss, that are to be judged.
 const ARCHITECTURES: usize = 200;
+
+/// Architectures drawn for that: some have a gradient of zeros (d = 1, a positive among its own negatives).
+const DRAWN: usize = 3 * ARCHITECTURES / 2;
+
+/// Architectures of each encoder in which mistakes are planted, all of them in each.
+const PLANTED: usize = 80;
 
 /// Values along lines are the expensive part; dual numbers judge every entry whatever the effort.
 const LIGHT: Effort = Effort { directions: 1, blocks: 0, coordinates: 1, radial: 2, seed: 0 };
@@ -48,15 +54,18 @@ fn pool() -> Pool {
     let strategy = scenarios(Family { encoders: Encoders::Any, ..Family::default() });
     let mut draws = 0;
     // Until all names that were ever seen are there often enough; what is rare in 2000 draws is rare indeed.
-    while draws < 2000 || pool.encoders.values().any(|drawn| drawn.len() < ARCHITECTURES) {
+    while draws < 2000 || pool.encoders.values().any(|drawn| drawn.len() < DRAWN) {
         let scenario =
             one_step(strategy.new_tree(&mut runner).expect("a scenario").current(), draws % 4 != 0, &mut random);
         draws += 1;
+        if !scenario.materialise().is_ok_and(|model| is_telling(&model)) {
+            continue;
+        }
         let kinds = pool.losses.entry(kind(&scenario.loss)).or_default();
         kinds.push(scenario.loss.clone());
         for side in Side::ALL {
             let drawn = pool.encoders.entry(scenario.tower(side).encoder.name()).or_default();
-            if drawn.len() < ARCHITECTURES {
+            if drawn.len() < DRAWN {
                 drawn.push(Drawn { scenario: scenario.clone(), side });
             }
         }
@@ -86,20 +95,21 @@ fn one_step(mut scenario: Scenario, generic: bool, random: &mut ChaCha8Rng) -> S
     scenario
 }
 
-/// Embeddings of the slots of the first batch that are zero, or so large that logits overflow, leave nothing to judge.
-fn is_defined(model: &Materialised) -> bool {
+/// Whether the loss of the first batch is defined and can have a gradient: no embedding is zero, no logit overflows, and not all
+/// items are the same.
+fn is_telling(model: &Materialised) -> bool {
     let tables = parameters(model);
     let batch = &model.batches[0];
+    let items = batch.item_slots();
     let dot = model.scenario.loss.similarity() == Similarity::Dot;
-    [(Side::Item, batch.item_slots()), (Side::User, batch.users.clone())]
-        .into_iter()
-        .all(|(side, slots)| {
-            let embeddings = embeddings::<f64>(model, side, &tables, &slots);
-            (0..embeddings.rows()).all(|row| {
-                let norm = norm_f64(embeddings.row(row));
-                norm > 0.0 && norm.is_finite() && (!dot || norm < 64.0)
-            })
+    let is_sound = |side: Side, slots: &[usize]| {
+        let embeddings = embeddings::<f64>(model, side, &tables, slots);
+        (0..embeddings.rows()).all(|row| {
+            let norm = norm_f64(embeddings.row(row));
+            norm > 0.0 && norm.is_finite() && (!dot || norm < 64.0)
         })
+    };
+    items.iter().any(|&item| item != items[0]) && is_sound(Side::Item, &items) && is_sound(Side::User, &batch.users)
 }
 
 /// What was judged, over many architectures.
@@ -124,7 +134,11 @@ impl Tally {
         };
         match report.outcome() {
             Outcome::Agrees => self.agreed += 1,
-            Outcome::Undecided => self.undecided += 1,
+            // A batch of one item has no gradient but rounding; a dead network has none.
+            Outcome::Undecided => {
+                self.undecided += 1;
+                return self;
+            }
             Outcome::Disagrees => unreachable!("disagreements are asserted where they are found"),
         }
         self.entries += report.counts.entries;
@@ -138,8 +152,7 @@ impl Tally {
 
     /// Enough was judged, and sharply.
     fn assert(&self, name: &str) {
-        assert!(self.agreed + self.undecided + self.undefined >= ARCHITECTURES, "{name}: {self:?}");
-        assert!(self.agreed * 2 >= ARCHITECTURES, "{name}: most was not judged: {self:?}");
+        assert!(self.agreed >= ARCHITECTURES, "{name}: too little was judged: {self:?}");
         assert!(self.sharp * 10 >= self.entries * 9, "{name}: the allowance is coarse: {self:?}");
         assert!(self.kinks * 4 <= self.lines, "{name}: many lines cross a kink: {self:?}");
     }
@@ -178,7 +191,7 @@ fn gradients_of_every_encoder_and_loss_agree_with_taylor_differences_and_dual_nu
                 .enumerate()
                 .map(|(k, drawn)| {
                     let scenario = Scenario { loss: losses[k % losses.len()].clone(), ..drawn.scenario.clone() };
-                    let model = scenario.materialise().ok().filter(is_defined)?;
+                    let model = scenario.materialise().ok().filter(is_telling)?;
                     let report = check_gradient(&model.scenario, LIGHT).expect("a valid scenario");
                     let toml = || scenario.to_toml();
                     assert_ne!(report.outcome(), Outcome::Disagrees, "{name} × {kind}: {report}\n{}", toml());
@@ -309,26 +322,34 @@ impl<F: Real> Encoder<F> for FaultyEncoder<F> {
     }
 }
 
-/// The entries (place, index) at which the products of two subjects differ by more than a ten-millionth of the largest.
+/// The entries (place, index) at which the products of two subjects differ; empty unless one of them differs by more than a
+/// half a millionth of the largest entry of its block and output.
 fn changed(right: &impl Differentiable, wrong: &impl Differentiable) -> Vec<(usize, usize)> {
     let tables = right.tables();
     let (right, wrong) = (right.on::<f64>(), wrong.on::<f64>());
     let outputs = right.value(&tables).len();
     let mut changed = Vec::new();
+    let mut visible = false;
     for output in 0..outputs {
         let unit: Vec<f64> = (0..outputs).map(|k| f64::from(u8::from(k == output))).collect();
         let (right, wrong) = (right.product(&tables, &unit), wrong.product(&tables, &unit));
-        let size = right.iter().map(|table| largest(table.values())).fold(0.0, f64::max);
         for (place, (right, wrong)) in right.iter().zip(&wrong).enumerate() {
+            let size = largest(right.values());
             for (index, (x, y)) in right.values().iter().zip(wrong.values()).enumerate() {
-                // Not `> `: what is not a number has changed.
-                if !((x - y).abs() <= 1e-7 * size) {
+                if x != y {
                     changed.push((place, index));
+                    visible |= (x - y).abs() > 5e-7 * size;
                 }
             }
         }
     }
-    changed
+    if visible { changed } else { Vec::new() }
+}
+
+/// Whether every entry of a right gradient is judged sharply enough for a mistake of a millionth to be seen.
+fn is_sharp(right: &impl Differentiable) -> bool {
+    let report = check(right, LIGHT);
+    report.outcome() == Outcome::Agrees && report.counts.sharp == report.counts.entries
 }
 
 /// The finding of a check that must not pass, and that the entry it names is one that was changed.
@@ -349,7 +370,7 @@ fn assert_named(report: &Report, subject: &impl Differentiable, changed: &[(usiz
 fn mistakes_in_the_products_of_any_encoder_are_caught_and_layer_and_entry_are_named() {
     let mut planted: BTreeMap<(&str, Mistake), usize> = BTreeMap::new();
     for (name, drawn) in pool().encoders {
-        let counts: Vec<Vec<Mistake>> = drawn
+        let counts: Vec<Vec<Mistake>> = drawn[..PLANTED]
             .par_iter()
             .map(|Drawn { scenario, side }| {
                 let (model, side) = (scenario.materialise().expect("a valid scenario"), *side);
@@ -361,6 +382,9 @@ fn mistakes_in_the_products_of_any_encoder_are_caught_and_layer_and_entry_are_na
                 let right = RowOf { model: &model, side, architecture: &tower.encoder, row };
                 let blocks = model.tower(side).blocks.len();
                 let mut caught = Vec::new();
+                if !is_sharp(&right) {
+                    return caught;
+                }
                 for (mistake, place) in MISTAKES.into_iter().flat_map(|m| (0..blocks).map(move |place| (m, place))) {
                     let faulty = Faulty { inner: &tower.encoder, rows: tower.rows, place, mistake };
                     let wrong = RowOf { model: &model, side, architecture: &faulty, row };
@@ -380,7 +404,7 @@ fn mistakes_in_the_products_of_any_encoder_are_caught_and_layer_and_entry_are_na
         }
         for mistake in [Mistake::Sign, Mistake::Millionth] {
             let count = planted.get(&(name, mistake)).copied().unwrap_or(0);
-            assert!(count >= ARCHITECTURES / 2, "{mistake:?} was planted {count} times only in {name}");
+            assert!(count >= PLANTED / 2, "{mistake:?} was planted {count} times only in {name}");
         }
     }
     println!("{planted:#?}");
@@ -477,16 +501,19 @@ fn of_cosines(scenario: &Scenario) -> bool {
 fn mistakes_in_the_normalisation_are_caught_under_any_encoder_and_layer_and_entry_are_named() {
     let mut planted: BTreeMap<(&str, LossMistake), usize> = BTreeMap::new();
     for (name, drawn) in pool().encoders {
-        let caught: Vec<Vec<LossMistake>> = drawn
+        let caught: Vec<Vec<LossMistake>> = drawn[..PLANTED]
             .par_iter()
             .map(|Drawn { scenario, .. }| {
                 let model = scenario.materialise().expect("a valid scenario");
-                if !is_defined(&model) || !of_cosines(scenario) {
+                if !is_telling(&model) || !of_cosines(scenario) {
                     return Vec::new();
                 }
                 let (item, user, batch) = (&scenario.item.encoder, &scenario.user.encoder, &model.batches[0]);
                 let right = LossOfParameters { model: &model, batch, item, user, loss: &scenario.loss };
                 let mut caught = Vec::new();
+                if !is_sharp(&right) {
+                    return caught;
+                }
                 for mistake in [LossMistake::DetachedNorm, LossMistake::WrongAxisBackward] {
                     let loss = FaultyLoss::new(&scenario.loss, mistake);
                     let wrong = LossOfParameters { model: &model, batch, item, user, loss: &loss };
