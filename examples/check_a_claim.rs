@@ -13,7 +13,7 @@ use perpend::trainer::Trainer;
 
 fn main() -> perpend::Result<()> {
     let claim = find("update-orthogonality")?;
-    println!("{}: {}\n", claim.id(), claim.statement());
+    println!("{}: {}\n", claim.id(), claim.about().statement);
 
     // 1. Random scenarios that meet the claim's conditions, the twins that drop one condition each, and the controls.
     let options = Options { cases: 2000, ..Options::default() };

@@ -3,10 +3,10 @@
 
 use std::fmt;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// A hypothesis of the theory.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Condition {
     /// The loss sees the row only through its direction: L(c·q) = L(q) for c > 0.
     CosineLoss,
@@ -28,10 +28,22 @@ pub enum Condition {
     NoEpsilon,
     /// The step is resolvable in the storage precision.
     ExactStorage,
+    /// A condition of one's own, for a claim of one's own: only that claim knows whether it is met
+    /// ([`Claim::status`](crate::claims::Claim::status)).
+    Own(Own),
+}
+
+/// A condition that is not one of the crate's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Own {
+    /// Its name, in the style of the others: `CommonInitialNorm`.
+    pub name: &'static str,
+    /// What it says, in one sentence.
+    pub describe: &'static str,
 }
 
 impl Condition {
-    /// Every condition.
+    /// Every condition of the crate.
     pub const ALL: [Condition; 10] = [
         Condition::CosineLoss,
         Condition::IsotropicJacobian,
@@ -58,12 +70,32 @@ impl Condition {
             Condition::FreshGradient => "the gradient was taken at the embedding it is applied to",
             Condition::NoEpsilon => "no epsilon or clamp of the normalisation is active",
             Condition::ExactStorage => "the step is resolvable in the storage precision",
+            Condition::Own(own) => own.describe,
         }
+    }
+}
+
+/// Written as its name.
+impl Serialize for Condition {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+/// Read by its name; one's own conditions are code and are not known by theirs.
+impl<'de> Deserialize<'de> for Condition {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let name = String::deserialize(deserializer)?;
+        let found = Condition::ALL.into_iter().find(|condition| condition.to_string() == name);
+        found.ok_or_else(|| serde::de::Error::custom(format_args!("{name:?} is not the name of a condition")))
     }
 }
 
 impl fmt::Display for Condition {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(&format!("{self:?}"))
+        match self {
+            Condition::Own(own) => f.pad(own.name),
+            other => f.pad(&format!("{other:?}")),
+        }
     }
 }

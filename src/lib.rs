@@ -19,6 +19,7 @@
 //! | [`training`], [`statistics`] | training on interactions, what came of it; rank statistics |
 //! | [`facts`] | one pass over a trajectory: the sums, maxima and histograms that claims are judged by |
 //! | [`claims`] | the theory: one file a claim |
+//! | [`necessity`] | what each condition is for: the matrix of twins and controls, the search for witnesses |
 //! | [`audit`] | what a recorded run obeys, and which optimizer really ran |
 //! | [`report`] | for people and programs |
 //!
@@ -41,10 +42,12 @@ pub mod condition;
 pub mod encoder;
 mod error;
 pub mod facts;
+mod files;
 pub mod geometry;
 pub mod interactions;
 pub mod jacobian;
 pub mod loss;
+pub mod necessity;
 pub mod number;
 pub mod optimizer;
 pub mod reference;

@@ -4,8 +4,11 @@
 //! |---|---|---|
 //! | `f64`, `f32` | [`Real`] | training |
 //! | [`Dual`] | [`Real`] | exact directional derivatives |
+//! | [`Forward`] | [`Real`] | a dual number over any of the others: with [`Running`] inside, a derivative with its rounding |
 //! | [`Running`] | [`Real`] | a value with a bound on the rounding error of the operations that made it |
 //! | [`Rational`] | [`Field`] | exact witnesses |
+
+mod forward;
 
 use std::cmp::Ordering;
 use std::fmt::Debug;
@@ -13,6 +16,8 @@ use std::ops::{Add, Div, Mul, Neg, Sub};
 
 use num_dual::DualNum;
 use num_traits::{One, ToPrimitive, Zero};
+
+pub use forward::Forward;
 
 /// An ordered field: + − × ÷ and comparison.
 pub trait Field:
@@ -48,6 +53,14 @@ pub trait Real: Field {
     fn exp(self) -> Self;
     /// ln x.
     fn ln(self) -> Self;
+    /// tanh x, from e^(−2|x|), which cannot overflow; the error is a few roundings of 1, not of the result.
+    fn tanh(self) -> Self {
+        let negative = self < Self::zero();
+        let size = if negative { -self } else { self };
+        let fading = (-(size.clone() + size)).exp();
+        let value = (Self::one() - fading.clone()) / (Self::one() + fading);
+        if negative { -value } else { value }
+    }
     /// The larger of two.
     fn max(self, other: Self) -> Self {
         if other > self { other } else { self }
@@ -67,6 +80,7 @@ macro_rules! native {
             fn sqrt(self) -> Self { $type::sqrt(self) }
             fn exp(self) -> Self { $type::exp(self) }
             fn ln(self) -> Self { $type::ln(self) }
+            fn tanh(self) -> Self { $type::tanh(self) }
         }
     )*};
 }
@@ -193,6 +207,12 @@ impl Real for Dual {
     }
     fn ln(self) -> Self {
         Dual(self.0.ln())
+    }
+    fn tanh(self) -> Self {
+        // 1/cosh² = 4·e^(−2|x|)/(1 + e^(−2|x|))² has no cancellation and no overflow.
+        let fading = (-2.0 * self.0.re.abs()).exp();
+        let slope = 4.0 * fading / ((1.0 + fading) * (1.0 + fading));
+        Self::variable(self.0.re.tanh(), slope * self.0.eps)
     }
 }
 
@@ -328,6 +348,13 @@ impl<const BITS: i32> Real for Running<BITS> {
             f64::INFINITY
         };
         Self::rounded(self.value.ln(), inherited)
+    }
+    fn tanh(self) -> Self {
+        // The slope 1/cosh² is largest at the point nearest to 0. The library's tanh is good to two units in the last place.
+        let nearest = (self.value.abs() - self.error).max(0.0);
+        let cosh = nearest.cosh();
+        let value = self.value.tanh();
+        Self::rounded(value, self.error / (cosh * cosh) + Self::unit_roundoff() * value.abs())
     }
 }
 

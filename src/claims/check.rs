@@ -8,12 +8,12 @@ use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestError, Test
 use rayon::prelude::*;
 use serde::Serialize;
 
-use super::Claim;
 use super::specimen::Specimen;
+use super::{Claim, Sampling};
 use crate::error::Result;
 use crate::geometry::norm_f64;
 use crate::reference::Session;
-use crate::scenario::random::scenarios;
+use crate::scenario::random::{Parts, scenarios_of};
 use crate::scenario::{Materialised, Scenario};
 use crate::trainer::Trainer;
 use crate::trajectory::Side;
@@ -91,6 +91,8 @@ pub struct Failure {
     pub observation: Option<Observation>,
     /// What went wrong.
     pub reason: String,
+    /// The file that the scenario was written to, if it was.
+    pub case: Option<std::path::PathBuf>,
 }
 
 /// The result of checking one claim.
@@ -130,7 +132,7 @@ enum Outcome {
 }
 
 /// An embedding of length 0 has no direction: no claim speaks of it.
-fn has_directions(materialised: &Materialised) -> bool {
+pub(crate) fn has_directions(materialised: &Materialised) -> bool {
     let session = Session::<f64>::new(materialised);
     let all = |side: Side| {
         (0..materialised.scenario.tower(side).rows).all(|row| norm_f64(&session.embedding(side, row)) > 0.0)
@@ -156,7 +158,7 @@ fn examine(claim: &dyn Claim, scenario: &Scenario, trainer: &dyn Trainer) -> Out
     }
 }
 
-/// Checks one claim with a trainer.
+/// Checks one claim with a trainer: random scenarios, twins and controls.
 ///
 /// # Errors
 /// Only what is wrong with the suite itself; a trainer that fails, or a claim that breaks, is in the report.
@@ -167,16 +169,39 @@ pub fn check(
     progress: &(dyn Fn(u64) + Sync),
 ) -> Result<Report> {
     let start = Instant::now();
+    let mut report = check_on(claim, trainer, options, progress, &|| Parts::from(claim.family()));
+    report.twins = specimens(claim, &claim.twins(), trainer, true)?;
+    report.controls = specimens(claim, &claim.controls(), trainer, false)?;
+    if !report.twins.iter().chain(&report.controls).all(|specimen| specimen.as_expected) {
+        report.status = Status::Failed;
+    }
+    report.seconds = start.elapsed().as_secs_f64();
+    Ok(report)
+}
+
+/// Checks one claim with a trainer on random scenarios of these parts, without twins and controls.
+pub fn check_on(
+    claim: &dyn Claim,
+    trainer: &dyn Trainer,
+    options: &Options,
+    progress: &(dyn Fn(u64) + Sync),
+    parts: &(dyn Fn() -> Parts + Sync),
+) -> Report {
+    let start = Instant::now();
     let [cases, inconclusive, rejected, unsupported] = [const { AtomicU64::new(0) }; 4];
     let worst = Mutex::new(0.0_f64);
     let failure: Mutex<Option<Failure>> = Mutex::new(None);
     let stop = AtomicBool::new(false);
+    let wanted = match claim.about().sampling {
+        Sampling::EveryCase => options.cases,
+        Sampling::Statistical { cases, .. } => cases.min(options.cases),
+    };
     let out_of_time = || options.time.is_some_and(|time| start.elapsed() > time);
 
     // Independent streams of scenarios, a fixed number of them, so that the cases do not depend on the machine.
     const STREAMS: u64 = 8;
     (0..STREAMS).into_par_iter().for_each(|stream| {
-        let share = options.cases / STREAMS + u64::from(stream < options.cases % STREAMS);
+        let share = wanted / STREAMS + u64::from(stream < wanted % STREAMS);
         if share == 0 {
             return;
         }
@@ -194,7 +219,7 @@ pub fn check(
         };
         let mut runner = TestRunner::new_with_rng(config, TestRng::from_seed(RngAlgorithm::ChaCha, &seed));
         let shrinking = AtomicBool::new(false);
-        let result = runner.run(&scenarios(claim.family()), |scenario| {
+        let result = runner.run(&scenarios_of(parts()), |scenario| {
             let counted = !shrinking.load(Ordering::Relaxed);
             if counted && (stop.load(Ordering::Relaxed) || out_of_time()) {
                 return Ok(());
@@ -235,27 +260,26 @@ pub fn check(
             Ok(()) => return,
             Err(TestError::Fail(_, scenario)) => match examine(claim, &scenario, trainer) {
                 Outcome::Judged(observation) => {
-                    Failure { reason: observation.note.clone(), observation: Some(*observation), scenario }
+                    Failure { reason: observation.note.clone(), observation: Some(*observation), scenario, case: None }
                 }
-                Outcome::Failed(reason) => Failure { reason, observation: None, scenario },
-                _ => Failure { reason: "a case failed once and not again".into(), observation: None, scenario },
+                Outcome::Failed(reason) => Failure { reason, observation: None, scenario, case: None },
+                _ => {
+                    let reason = "a case failed once and not again".into();
+                    Failure { reason, observation: None, scenario, case: None }
+                }
             },
             Err(TestError::Abort(reason)) => {
                 let scenario = super::specimen::plain(0);
-                Failure { reason: format!("the generator gave up: {reason}"), observation: None, scenario }
+                Failure { reason: format!("the generator gave up: {reason}"), observation: None, scenario, case: None }
             }
         };
         stop.store(true, Ordering::Relaxed);
         failure.lock().expect("no thread panics while it holds the lock").get_or_insert(found);
     });
 
-    let twins = specimens(claim, &claim.twins(), trainer, true)?;
-    let controls = specimens(claim, &claim.controls(), trainer, false)?;
     let failure = failure.into_inner().expect("no thread panics while it holds the lock");
     let (cases, unsupported) = (cases.into_inner(), unsupported.into_inner());
-    let as_expected = twins.iter().chain(&controls).all(|specimen| specimen.as_expected);
-    let inconclusive = inconclusive.into_inner();
-    let status = if failure.is_some() || !as_expected {
+    let status = if failure.is_some() {
         Status::Failed
     } else if cases == 0 && unsupported > 0 {
         Status::Skipped
@@ -265,19 +289,19 @@ pub fn check(
     } else {
         Status::Passed
     };
-    Ok(Report {
+    Report {
         id: claim.id(),
         cases,
-        inconclusive,
+        inconclusive: inconclusive.into_inner(),
         rejected: rejected.into_inner(),
         unsupported,
-        twins,
-        controls,
+        twins: Vec::new(),
+        controls: Vec::new(),
         worst: worst.into_inner().expect("no thread panics while it holds the lock"),
         status,
         failure,
         seconds: start.elapsed().as_secs_f64(),
-    })
+    }
 }
 
 /// Judges one explicit scenario.
@@ -288,46 +312,55 @@ pub fn check_case(claim: &dyn Claim, scenario: &Scenario, trainer: &dyn Trainer)
     claim.examine(&scenario.materialise()?, trainer)
 }
 
-/// A twin must break in some seed by its margin; a control must hold in every seed, and be judged in one at least.
+/// The results of several specimens.
 fn specimens(
     claim: &dyn Claim,
     specimens: &[Specimen],
     trainer: &dyn Trainer,
     must_break: bool,
 ) -> Result<Vec<SpecimenReport>> {
-    specimens
-        .iter()
-        .map(|specimen| {
-            let (mut broke, mut held, mut margin) = (0, 0, 0.0_f64);
-            for seed in 0..SPECIMEN_SEEDS {
-                let materialised = specimen.materialise(seed)?;
-                if !has_directions(&materialised) {
-                    continue;
-                }
-                match claim.examine(&materialised, &*specimen.trainer(trainer)) {
-                    Ok(observation) => {
-                        margin = margin.max(observation.margin());
-                        broke += u64::from(observation.observed == Observed::Breaks);
-                        held += u64::from(observation.observed == Observed::Holds);
-                    }
-                    Err(error) if error.is_unsupported() || error.is_not_finite() => {}
-                    Err(error) => return Err(error),
-                }
+    specimens.iter().map(|specimen| specimen_report(claim, specimen, trainer, must_break)).collect()
+}
+
+/// The result of one specimen. A twin must break in some seed by its margin; a control must hold in every seed, and be judged
+/// in one at least.
+///
+/// # Errors
+/// The trainer's, unless the scenario is unsupported or leaves the finite numbers.
+pub fn specimen_report(
+    claim: &dyn Claim,
+    specimen: &Specimen,
+    trainer: &dyn Trainer,
+    must_break: bool,
+) -> Result<SpecimenReport> {
+    let (mut broke, mut held, mut margin) = (0, 0, 0.0_f64);
+    for seed in 0..SPECIMEN_SEEDS {
+        let materialised = specimen.materialise(seed)?;
+        if !has_directions(&materialised) {
+            continue;
+        }
+        match specimen.examine(claim, &materialised, trainer) {
+            Ok(observation) => {
+                margin = margin.max(observation.margin());
+                broke += u64::from(observation.observed == Observed::Breaks);
+                held += u64::from(observation.observed == Observed::Holds);
             }
-            let skipped = broke + held == 0 && !must_break;
-            let as_expected = if must_break {
-                broke > 0 && margin >= TWIN_MARGIN
-            } else {
-                broke == 0 && !skipped
-            };
-            Ok(SpecimenReport {
-                name: specimen.name,
-                drops: specimen.drops.map(|condition| condition.to_string()),
-                seeds: SPECIMEN_SEEDS,
-                broke,
-                margin,
-                as_expected,
-            })
-        })
-        .collect()
+            Err(error) if error.is_unsupported() || error.is_not_finite() => {}
+            Err(error) => return Err(error),
+        }
+    }
+    let skipped = broke + held == 0 && !must_break;
+    let as_expected = if must_break {
+        broke > 0 && margin >= TWIN_MARGIN
+    } else {
+        broke == 0 && !skipped
+    };
+    Ok(SpecimenReport {
+        name: specimen.name,
+        drops: specimen.drops.map(|condition| condition.to_string()),
+        seeds: SPECIMEN_SEEDS,
+        broke,
+        margin,
+        as_expected,
+    })
 }

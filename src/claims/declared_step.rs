@@ -22,8 +22,7 @@
 //! *Source*: derived here.
 
 use super::specimen::{self, Specimen, redeclare};
-use super::{Claim, Kind};
-use crate::condition::Condition;
+use super::{About, Claim, Kind, Sampling, Standing};
 use crate::facts::{Context, Facts, Follow, Measure, Measured, Rates, RecordFacts, Replay, Tally, Watched};
 use crate::number::{Real, Running};
 use crate::optimizer::Stepper;
@@ -128,30 +127,24 @@ impl<const BITS: i32> Follow for Shadow<BITS> {
     }
 }
 
+const ABOUT: About = About {
+    id: "declared-step",
+    kind: Kind::Run,
+    standing: Standing::Theorem,
+    statement: "replaying the declared optimizer on the recorded gradients gives the recorded step",
+    conditions: &[],
+    source: "derived here",
+    derivation: DERIVATION,
+    sampling: Sampling::EveryCase,
+    text: include_str!("declared_step.rs"),
+};
+
 impl Claim for DeclaredStep {
-    fn id(&self) -> &'static str {
-        "declared-step"
-    }
-    fn kind(&self) -> Kind {
-        Kind::Run
-    }
-    fn statement(&self) -> &'static str {
-        "replaying the declared optimizer on the recorded gradients gives the recorded step"
-    }
-    fn conditions(&self) -> &'static [Condition] {
-        &[]
-    }
-    fn source(&self) -> &'static str {
-        "derived here"
-    }
-    fn text(&self) -> &'static str {
-        include_str!("declared_step.rs")
-    }
-    fn derivation(&self) -> &'static str {
-        DERIVATION
+    fn about(&self) -> &'static About {
+        &ABOUT
     }
     fn family(&self) -> Family {
-        Family { encoders: Encoders::Any, optimizers: Optimizers::Any }
+        Family { encoders: Encoders::Any, optimizers: Optimizers::Any, ..Family::default() }
     }
     fn concerns_parameters(&self) -> bool {
         true

@@ -23,7 +23,7 @@
 use super::quartic_growth::{bounds, slack};
 use super::specimen::{self, Specimen};
 use super::update_orthogonality::{declare_as_table_sgd, twins_of_the_conditions};
-use super::{Claim, Kind, UNKNOWN_RATE};
+use super::{About, Claim, Kind, Sampling, Standing, UNKNOWN_RATE};
 use crate::condition::Condition;
 use crate::facts::{Context, Facts, RowSummary};
 use crate::scenario::random::{Encoders, Family, Optimizers};
@@ -98,37 +98,31 @@ impl FrequencyNormCoupling {
     }
 }
 
+const ABOUT: About = About {
+    id: "frequency-norm-coupling",
+    kind: Kind::Run,
+    standing: Standing::Theorem,
+    statement: "rows whose gradients add up to more end longer: lower_i > upper_j ⇒ ‖q_i‖ > ‖q_j‖",
+    conditions: &[
+        Condition::CosineLoss,
+        Condition::IsotropicJacobian,
+        Condition::PrivateParameters,
+        Condition::ScalarStep,
+        Condition::FreshGradient,
+        Condition::NoEpsilon,
+    ],
+    source: "derived here",
+    derivation: DERIVATION,
+    sampling: Sampling::EveryCase,
+    text: include_str!("frequency_norm_coupling.rs"),
+};
+
 impl Claim for FrequencyNormCoupling {
-    fn id(&self) -> &'static str {
-        "frequency-norm-coupling"
-    }
-    fn kind(&self) -> Kind {
-        Kind::Run
-    }
-    fn statement(&self) -> &'static str {
-        "rows whose gradients add up to more end longer: lower_i > upper_j ⇒ ‖q_i‖ > ‖q_j‖"
-    }
-    fn conditions(&self) -> &'static [Condition] {
-        &[
-            Condition::CosineLoss,
-            Condition::IsotropicJacobian,
-            Condition::PrivateParameters,
-            Condition::ScalarStep,
-            Condition::FreshGradient,
-            Condition::NoEpsilon,
-        ]
-    }
-    fn source(&self) -> &'static str {
-        "derived here"
-    }
-    fn text(&self) -> &'static str {
-        include_str!("frequency_norm_coupling.rs")
-    }
-    fn derivation(&self) -> &'static str {
-        DERIVATION
+    fn about(&self) -> &'static About {
+        &ABOUT
     }
     fn family(&self) -> Family {
-        Family { encoders: Encoders::Table, optimizers: Optimizers::Sgd }
+        Family { encoders: Encoders::Table, optimizers: Optimizers::Sgd, ..Family::default() }
     }
     fn observe(&self, facts: &Facts, context: &Context) -> Observation {
         if context.sgd_rate(0).is_none() {

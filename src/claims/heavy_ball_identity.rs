@@ -20,7 +20,7 @@
 
 use super::specimen::{self, Specimen, redeclare};
 use super::update_orthogonality::{controls_of_the_conditions, declare_as_table_sgd, twins_of_the_conditions};
-use super::{Claim, Kind, UNKNOWN_RATE};
+use super::{About, Claim, Kind, Sampling, Standing, UNKNOWN_RATE};
 use crate::condition::Condition;
 use crate::facts::{Context, Facts, Follow, Measure, Measured, Momentum, RecordFacts, Watched};
 use crate::geometry::{add_scaled, norm_f64};
@@ -142,38 +142,32 @@ fn declared_dense(settings: &mut Settings) {
     redeclare(settings, |optimizer: &mut DeclaredOptimizer| optimizer.sparse = Some(Rows::Dense));
 }
 
+const ABOUT: About = About {
+    id: "heavy-ball-identity",
+    kind: Kind::Run,
+    standing: Standing::Theorem,
+    statement: "under heavy-ball momentum ‖q_{t+1}‖² = ‖q_t‖² + η_t²‖p_t‖² + 2η_t·Σ_{k<t} β^{t−k}η_k‖p_k‖²",
+    conditions: &[
+        Condition::CosineLoss,
+        Condition::IsotropicJacobian,
+        Condition::PrivateParameters,
+        Condition::NoDecay,
+        Condition::NoCoordinateScaling,
+        Condition::FreshGradient,
+        Condition::NoEpsilon,
+    ],
+    source: "Heo et al. 2021 (AdamP), constant rate; any schedule and sampling: derived here",
+    derivation: DERIVATION,
+    sampling: Sampling::EveryCase,
+    text: include_str!("heavy_ball_identity.rs"),
+};
+
 impl Claim for HeavyBallIdentity {
-    fn id(&self) -> &'static str {
-        "heavy-ball-identity"
-    }
-    fn kind(&self) -> Kind {
-        Kind::Run
-    }
-    fn statement(&self) -> &'static str {
-        "under heavy-ball momentum ‖q_{t+1}‖² = ‖q_t‖² + η_t²‖p_t‖² + 2η_t·Σ_{k<t} β^{t−k}η_k‖p_k‖²"
-    }
-    fn conditions(&self) -> &'static [Condition] {
-        &[
-            Condition::CosineLoss,
-            Condition::IsotropicJacobian,
-            Condition::PrivateParameters,
-            Condition::NoDecay,
-            Condition::NoCoordinateScaling,
-            Condition::FreshGradient,
-            Condition::NoEpsilon,
-        ]
-    }
-    fn source(&self) -> &'static str {
-        "Heo et al. 2021 (AdamP), constant rate; any schedule and sampling: derived here"
-    }
-    fn text(&self) -> &'static str {
-        include_str!("heavy_ball_identity.rs")
-    }
-    fn derivation(&self) -> &'static str {
-        DERIVATION
+    fn about(&self) -> &'static About {
+        &ABOUT
     }
     fn family(&self) -> Family {
-        Family { encoders: Encoders::Table, optimizers: Optimizers::HeavyBall }
+        Family { encoders: Encoders::Table, optimizers: Optimizers::HeavyBall, ..Family::default() }
     }
     fn watch(&self, context: &Context) -> Vec<Watched> {
         let Some(momentum) = context.momentum else {
@@ -191,14 +185,14 @@ impl Claim for HeavyBallIdentity {
                 expected: 0,
             }) as Box<dyn Follow>
         };
-        vec![Watched { id: self.id().into(), measure: Measure::Run(Box::new(start)) }]
+        vec![Watched { id: ABOUT.id.into(), measure: Measure::Run(Box::new(start)) }]
     }
     fn observe(&self, facts: &Facts, context: &Context) -> Observation {
         if context.sgd_rate(0).is_none() {
             return Observation::inconclusive(DERIVATION, UNKNOWN_RATE);
         }
         let nothing = "nothing to judge: no gradients, or not every step was recorded";
-        facts.tally(self.id()).observe(DERIVATION, nothing)
+        facts.tally(ABOUT.id).observe(DERIVATION, nothing)
     }
     fn twins(&self) -> Vec<Specimen> {
         let mut twins = twins_of_the_conditions();

@@ -20,7 +20,7 @@
 
 use super::specimen::{self, Specimen};
 use super::update_orthogonality::{controls_of_the_conditions, twins_of_the_conditions};
-use super::{Claim, Kind};
+use super::{About, Claim, Kind, Sampling, Standing};
 use crate::condition::Condition;
 use crate::facts::{Context, GROWTH_DERIVATION, Measure, Measured, Watched};
 use crate::scenario::random::{Encoders, Family, Optimizers};
@@ -28,38 +28,32 @@ use crate::scenario::random::{Encoders, Family, Optimizers};
 /// ‖q'‖ ≥ ‖q‖.
 pub struct NormGrowth;
 
+const ABOUT: About = About {
+    id: "norm-growth",
+    kind: Kind::Step,
+    standing: Standing::Theorem,
+    statement: "no step shrinks the norm: ‖q'‖² ≥ ‖q‖²",
+    conditions: &[
+        Condition::CosineLoss,
+        Condition::IsotropicJacobian,
+        Condition::PrivateParameters,
+        Condition::NoDecay,
+        Condition::NoCoordinateScaling,
+        Condition::FreshGradient,
+        Condition::NoEpsilon,
+    ],
+    source: "Wang et al. 2017 (NormFace), for embeddings that are parameters",
+    derivation: GROWTH_DERIVATION,
+    sampling: Sampling::EveryCase,
+    text: include_str!("norm_growth.rs"),
+};
+
 impl Claim for NormGrowth {
-    fn id(&self) -> &'static str {
-        "norm-growth"
-    }
-    fn kind(&self) -> Kind {
-        Kind::Step
-    }
-    fn statement(&self) -> &'static str {
-        "no step shrinks the norm: ‖q'‖² ≥ ‖q‖²"
-    }
-    fn conditions(&self) -> &'static [Condition] {
-        &[
-            Condition::CosineLoss,
-            Condition::IsotropicJacobian,
-            Condition::PrivateParameters,
-            Condition::NoDecay,
-            Condition::NoCoordinateScaling,
-            Condition::FreshGradient,
-            Condition::NoEpsilon,
-        ]
-    }
-    fn source(&self) -> &'static str {
-        "Wang et al. 2017 (NormFace), for embeddings that are parameters"
-    }
-    fn text(&self) -> &'static str {
-        include_str!("norm_growth.rs")
-    }
-    fn derivation(&self) -> &'static str {
-        GROWTH_DERIVATION
+    fn about(&self) -> &'static About {
+        &ABOUT
     }
     fn family(&self) -> Family {
-        Family { encoders: Encoders::Isotropic, optimizers: Optimizers::Scalar }
+        Family { encoders: Encoders::Isotropic, optimizers: Optimizers::Scalar, ..Family::default() }
     }
     fn watch(&self, _context: &Context) -> Vec<Watched> {
         let measure = Measure::Step(|facts, context| {
@@ -69,7 +63,7 @@ impl Claim for NormGrowth {
             let signal = facts.step_norm * (facts.norm + facts.next_norm);
             Some(Measured::new(-facts.growth, context.growth_allowance(facts), signal))
         });
-        vec![Watched { id: self.id().into(), measure }]
+        vec![Watched { id: ABOUT.id.into(), measure }]
     }
     fn twins(&self) -> Vec<Specimen> {
         twins_of_the_conditions()

@@ -21,7 +21,7 @@
 
 use super::specimen::{self, Specimen};
 use super::update_orthogonality::{declare_as_table_sgd, twins_of_the_conditions};
-use super::{Claim, Kind, UNKNOWN_RATE};
+use super::{About, Claim, Kind, Sampling, Standing, UNKNOWN_RATE};
 use crate::condition::Condition;
 use crate::facts::{Context, Facts, Follow, Measure, Measured, RecordFacts, RowSummary, Watched};
 use crate::scenario::random::{Encoders, Family, Optimizers};
@@ -72,48 +72,42 @@ impl Follow for History {
     }
 }
 
+const ABOUT: About = About {
+    id: "quartic-growth",
+    kind: Kind::Run,
+    standing: Standing::Theorem,
+    statement: "‖q_T‖⁴ is ‖q_0‖⁴ + 2·Σ η_t²s_t² up to an explicit excess, s_t = ‖q_t‖‖g_t‖",
+    conditions: &[
+        Condition::CosineLoss,
+        Condition::IsotropicJacobian,
+        Condition::PrivateParameters,
+        Condition::ScalarStep,
+        Condition::FreshGradient,
+        Condition::NoEpsilon,
+    ],
+    source: "one-step form van Laarhoven 2017; two-sided explicit form derived here",
+    derivation: DERIVATION,
+    sampling: Sampling::EveryCase,
+    text: include_str!("quartic_growth.rs"),
+};
+
 impl Claim for QuarticGrowth {
-    fn id(&self) -> &'static str {
-        "quartic-growth"
-    }
-    fn kind(&self) -> Kind {
-        Kind::Run
-    }
-    fn statement(&self) -> &'static str {
-        "‖q_T‖⁴ is ‖q_0‖⁴ + 2·Σ η_t²s_t² up to an explicit excess, s_t = ‖q_t‖‖g_t‖"
-    }
-    fn conditions(&self) -> &'static [Condition] {
-        &[
-            Condition::CosineLoss,
-            Condition::IsotropicJacobian,
-            Condition::PrivateParameters,
-            Condition::ScalarStep,
-            Condition::FreshGradient,
-            Condition::NoEpsilon,
-        ]
-    }
-    fn source(&self) -> &'static str {
-        "one-step form van Laarhoven 2017; two-sided explicit form derived here"
-    }
-    fn text(&self) -> &'static str {
-        include_str!("quartic_growth.rs")
-    }
-    fn derivation(&self) -> &'static str {
-        DERIVATION
+    fn about(&self) -> &'static About {
+        &ABOUT
     }
     fn family(&self) -> Family {
-        Family { encoders: Encoders::Table, optimizers: Optimizers::Sgd }
+        Family { encoders: Encoders::Table, optimizers: Optimizers::Sgd, ..Family::default() }
     }
     fn watch(&self, _context: &Context) -> Vec<Watched> {
         let measure = Measure::Run(Box::new(|_| Box::new(History(RowSummary::default(), false))));
-        vec![Watched { id: self.id().into(), measure }]
+        vec![Watched { id: ABOUT.id.into(), measure }]
     }
     fn observe(&self, facts: &Facts, context: &Context) -> Observation {
         if context.sgd_rate(0).is_none() {
             return Observation::inconclusive(DERIVATION, UNKNOWN_RATE);
         }
         let nothing = "nothing to judge: no gradients, or not every step was recorded";
-        facts.tally(self.id()).observe(DERIVATION, nothing)
+        facts.tally(ABOUT.id).observe(DERIVATION, nothing)
     }
     fn twins(&self) -> Vec<Specimen> {
         let mut twins = twins_of_the_conditions();

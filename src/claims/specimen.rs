@@ -1,9 +1,10 @@
 //! Twins and controls: named scenarios that show what a hypothesis is for.
 
+use super::Claim;
 use crate::condition::Condition;
 use crate::encoder::{EncoderKind, table::TableEncoder};
 use crate::error::Result;
-use crate::loss::{Loss, info_nce::InfoNce};
+use crate::loss::{EpsilonOn, Loss, Objective};
 use crate::optimizer::decay::Form;
 use crate::optimizer::{Decay, Optimizer, adam::Adam, heavy_ball::HeavyBall, sgd::Sgd};
 use crate::reference::{Fault, Faulty};
@@ -12,6 +13,7 @@ use crate::sampler::{Negatives, Sampler, in_batch::InBatch};
 use crate::scenario::{Initial, Materialised, Scenario, Tower};
 use crate::trainer::Trainer;
 use crate::trajectory::{Rows, Settings, Side, Similarity, Trajectory};
+use crate::verdict::Observation;
 
 /// A named scenario, made from a seed.
 #[derive(Clone)]
@@ -23,17 +25,26 @@ pub struct Specimen {
     scenario: fn(u64) -> Scenario,
     fault: Option<Fault>,
     header: Option<fn(&mut Settings)>,
+    variant: Option<Examine>,
 }
+
+/// How a scenario is judged: [`Claim::examine`](super::Claim::examine) or a false variant of it.
+pub type Examine = fn(&Materialised, &dyn Trainer) -> Result<Observation>;
 
 impl Specimen {
     /// A scenario that drops a condition.
     pub fn dropping(condition: Condition, name: &'static str, scenario: fn(u64) -> Scenario) -> Self {
-        Specimen { name, drops: Some(condition), scenario, fault: None, header: None }
+        Specimen { name, drops: Some(condition), scenario, fault: None, header: None, variant: None }
+    }
+
+    /// A scenario that drops a condition and yet must not break: a benign control.
+    pub fn benign(condition: Condition, name: &'static str, scenario: fn(u64) -> Scenario) -> Self {
+        Self::dropping(condition, name, scenario)
     }
 
     /// A scenario that drops nothing the claim lists.
     pub fn named(name: &'static str, scenario: fn(u64) -> Scenario) -> Self {
-        Specimen { name, drops: None, scenario, fault: None, header: None }
+        Specimen { name, drops: None, scenario, fault: None, header: None, variant: None }
     }
 
     /// The same, trained by a trainer with a planted fault.
@@ -46,6 +57,40 @@ impl Specimen {
     pub fn with_header(mut self, header: fn(&mut Settings)) -> Self {
         self.header = Some(header);
         self
+    }
+
+    /// Whether a fault is planted in the trainer.
+    pub fn has_fault(&self) -> bool {
+        self.fault.is_some()
+    }
+
+    /// Whether what is trained or declared differs from what the scenario says.
+    pub fn acts_on_the_trainer(&self) -> bool {
+        self.fault.is_some() || self.header.is_some()
+    }
+
+    /// Judged by a false variant of the claim in place of the claim: a wrong sign, a wrong constant, a missing term. For
+    /// identities that hold whatever is trained.
+    pub fn judged_by(mut self, variant: Examine) -> Self {
+        self.variant = Some(variant);
+        self
+    }
+
+    /// Examines the scenario of a seed.
+    ///
+    /// # Errors
+    /// The claim's and the trainer's.
+    pub fn examine(
+        &self,
+        claim: &dyn Claim,
+        materialised: &Materialised,
+        trainer: &dyn Trainer,
+    ) -> Result<Observation> {
+        let trainer = self.trainer(trainer);
+        match self.variant {
+            Some(variant) => variant(materialised, &*trainer),
+            None => claim.examine(materialised, &*trainer),
+        }
     }
 
     /// The scenario for a seed.
@@ -119,7 +164,7 @@ pub fn plain(seed: u64) -> Scenario {
         steps: 12,
         seed,
         precision: Precision::F64,
-        loss: Loss::InfoNce(InfoNce { similarity: Similarity::Cosine, temperature: 0.5, epsilon: 0.0 }),
+        loss: Loss::info_nce(Similarity::Cosine, 0.5),
         sampler: Sampler { batch: 12, exponent: 1.0, negatives: Negatives::InBatch(InBatch {}) },
         item: tower(10),
         user: tower(4),
@@ -144,16 +189,33 @@ pub fn with_encoder(seed: u64, encoder: EncoderKind) -> Scenario {
 /// Inner products in place of cosines.
 pub fn dot_product(seed: u64) -> Scenario {
     let mut scenario = plain(seed);
-    let Loss::InfoNce(loss) = &mut scenario.loss;
-    loss.similarity = Similarity::Dot;
+    scenario.loss.similarity = Similarity::Dot;
     scenario
 }
 
 /// An epsilon above most norms.
 pub fn active_epsilon(seed: u64) -> Scenario {
+    with_epsilon(seed, EpsilonOn::Norm)
+}
+
+/// An epsilon of 2, where a convention puts it.
+pub fn with_epsilon(seed: u64, epsilon_on: EpsilonOn) -> Scenario {
     let mut scenario = plain(seed);
-    let Loss::InfoNce(loss) = &mut scenario.loss;
-    loss.epsilon = 2.0;
+    scenario.loss = Loss { epsilon: 2.0, epsilon_on, ..scenario.loss };
+    scenario
+}
+
+/// [`plain`] with another loss, on cosines.
+pub fn with_objective(seed: u64, objective: Objective) -> Scenario {
+    let mut scenario = plain(seed);
+    scenario.loss = Loss::new(Similarity::Cosine, objective);
+    scenario
+}
+
+/// [`plain`] with other negatives.
+pub fn with_negatives(seed: u64, negatives: Negatives) -> Scenario {
+    let mut scenario = plain(seed);
+    scenario.sampler.negatives = negatives;
     scenario
 }
 
@@ -219,7 +281,12 @@ pub fn warm_up(seed: u64) -> Scenario {
 /// A user tower that is deep and trained by Adam.
 pub fn deep_user_tower(seed: u64) -> Scenario {
     let mut scenario = plain(seed);
-    scenario.user.encoder = EncoderKind::Mlp(crate::encoder::mlp::Mlp { features: 3, hidden: vec![5, 5], bias: true });
+    scenario.user.encoder = EncoderKind::Mlp(crate::encoder::mlp::Mlp {
+        features: 3,
+        hidden: vec![5, 5],
+        bias: true,
+        activation: Default::default(),
+    });
     scenario.user.optimizer = Optimizer::Adam(Adam::with_rate(0.05));
     scenario
 }

@@ -22,7 +22,7 @@
 //! Cosine-Based Loss" (abstract; reconstructed); isotropy in place of linearity: derived here.
 
 use super::specimen::{self, Specimen, redeclare};
-use super::{Claim, Kind};
+use super::{About, Claim, Kind, Sampling, Standing};
 use crate::condition::Condition;
 use crate::facts::{Context, Measure, UPDATE_DERIVATION, Watched};
 use crate::optimizer::{Optimizer, heavy_ball::HeavyBall};
@@ -83,42 +83,36 @@ fn zero_momentum(seed: u64) -> crate::scenario::Scenario {
     specimen::with_optimizer(seed, Optimizer::HeavyBall(ball))
 }
 
+const ABOUT: About = About {
+    id: "update-orthogonality",
+    kind: Kind::Step,
+    standing: Standing::Theorem,
+    statement: "the step of an embedding is orthogonal to it: ⟨q, Δq⟩ = 0",
+    conditions: &[
+        Condition::CosineLoss,
+        Condition::IsotropicJacobian,
+        Condition::PrivateParameters,
+        Condition::ScalarStep,
+        Condition::FreshGradient,
+        Condition::NoEpsilon,
+    ],
+    source: "conditions from the abstract of \"Theoretical Grounds for Popularity Bias in Two-Tower Models Trained with \
+         Cosine-Based Loss\"; isotropy in place of linearity: derived here",
+    derivation: UPDATE_DERIVATION,
+    sampling: Sampling::EveryCase,
+    text: include_str!("update_orthogonality.rs"),
+};
+
 impl Claim for UpdateOrthogonality {
-    fn id(&self) -> &'static str {
-        "update-orthogonality"
-    }
-    fn kind(&self) -> Kind {
-        Kind::Step
-    }
-    fn statement(&self) -> &'static str {
-        "the step of an embedding is orthogonal to it: ⟨q, Δq⟩ = 0"
-    }
-    fn conditions(&self) -> &'static [Condition] {
-        &[
-            Condition::CosineLoss,
-            Condition::IsotropicJacobian,
-            Condition::PrivateParameters,
-            Condition::ScalarStep,
-            Condition::FreshGradient,
-            Condition::NoEpsilon,
-        ]
-    }
-    fn source(&self) -> &'static str {
-        "conditions from the abstract of \"Theoretical Grounds for Popularity Bias in Two-Tower Models Trained with \
-         Cosine-Based Loss\"; isotropy in place of linearity: derived here"
-    }
-    fn text(&self) -> &'static str {
-        include_str!("update_orthogonality.rs")
-    }
-    fn derivation(&self) -> &'static str {
-        UPDATE_DERIVATION
+    fn about(&self) -> &'static About {
+        &ABOUT
     }
     fn family(&self) -> Family {
-        Family { encoders: Encoders::Isotropic, optimizers: Optimizers::Scalar }
+        Family { encoders: Encoders::Isotropic, optimizers: Optimizers::Scalar, ..Family::default() }
     }
     fn watch(&self, _context: &Context) -> Vec<Watched> {
         let measure = Measure::Step(|facts, context| context.measure_update(facts));
-        vec![Watched { id: self.id().into(), measure }]
+        vec![Watched { id: ABOUT.id.into(), measure }]
     }
     fn twins(&self) -> Vec<Specimen> {
         let mut twins = twins_of_the_conditions();

@@ -1,19 +1,19 @@
 //! `perpend check [CLAIM…]`
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
-use super::{colour, print, print_json, progress};
+use super::{chosen, colour, print, print_json, progress, seconds};
 use crate::claims::check::{self, Options};
-use crate::claims::{ALL, Claim, find};
+use crate::claims::{Claim, find};
 use crate::condition::Condition;
 use crate::error::{Error, Result};
+use crate::files;
+use crate::necessity::Case;
 use crate::reference::Reference;
 use crate::report::{Format, Suite, json, junit, terminal};
 use crate::scenario::Scenario;
 use crate::trainer::Trainer;
-use crate::trajectory::Side;
-use crate::verdict::{ExitCode, Hypotheses, Verdict};
+use crate::verdict::{ExitCode, Hypotheses, Observation, Verdict};
 
 #[derive(clap::Args)]
 pub(super) struct Arguments {
@@ -37,69 +37,76 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn run(arguments: &Arguments, format: Format) -> Result<ExitCode> {
-    let claims: Vec<&dyn Claim> = if arguments.claims.is_empty() {
-        ALL.to_vec()
-    } else {
-        arguments.claims.iter().map(|id| find(id).map(|claim| claim as &dyn Claim)).collect::<Result<_>>()?
-    };
+    let claims = chosen(&arguments.claims)?;
     let trainer: &dyn Trainer = match arguments.trainer.as_str() {
         "reference" => &Reference,
         other => return Err(Error::usage("--trainer", "reference", other)),
     };
-    if let Some(case) = &arguments.case {
-        return judge_case(&claims, case, trainer, format);
+    if let Some(path) = &arguments.case {
+        let text = std::fs::read_to_string(path).map_err(|error| Error::io(path, "read it", &error))?;
+        return if Case::is_case(&text) {
+            let case = Case::open(path)?;
+            if arguments.claims.iter().any(|id| *id != case.claim) {
+                return Err(Error::usage(
+                    "claim",
+                    format!("{}, the claim of this case", case.claim),
+                    arguments.claims.join(" "),
+                ));
+            }
+            judge_case(&[find(&case.claim)?], &case.scenario, |_| case.examine(trainer), path, trainer, format)
+        } else {
+            let scenario = Scenario::open(path)?;
+            let examine = |claim: &dyn Claim| check::check_case(claim, &scenario, trainer);
+            judge_case(&claims, &scenario, examine, path, trainer, format)
+        };
     }
-    let time = match arguments.time {
-        None => None,
-        Some(seconds) => {
-            let valid = Duration::try_from_secs_f64(seconds);
-            Some(valid.map_err(|_| Error::usage("--time", "a number of seconds of at least 0", seconds))?)
-        }
-    };
+    let time = arguments.time.map(|time| seconds("--time", time)).transpose()?;
     let options = Options { cases: arguments.cases, seed: arguments.seed, time };
     let bar = progress(options.cases * claims.len() as u64, "{msg:26} {bar:30} {pos}/{len} {eta}");
-    let suite = Suite::run(&claims, trainer, &options, &|id, cases| {
+    let mut suite = Suite::run(&claims, trainer, &options, &|id, cases| {
         bar.set_message(id);
         bar.inc(cases);
     })?;
     bar.finish_and_clear();
-    let replays = save_failures(&suite)?;
+    save_failures(&mut suite)?;
     match format {
-        Format::Human => print(&format!("{}{replays}", terminal::suite(&suite, colour())))?,
+        Format::Human => print(&terminal::suite(&suite, colour()))?,
         Format::Json => print_json(&json::suite(&suite))?,
         Format::Junit => print(&junit::suite(&suite)?)?,
     }
     Ok(suite.exit_code())
 }
 
-/// Writes the smallest failing scenarios and says how to replay them.
-fn save_failures(suite: &Suite) -> Result<String> {
-    let mut text = String::new();
-    for report in &suite.reports {
-        let Some(failure) = &report.failure else { continue };
-        let folder = Path::new("perpend-failures");
+/// Writes the smallest failing scenarios, so that they can be replayed.
+fn save_failures(suite: &mut Suite) -> Result<()> {
+    let folder = Path::new("perpend-failures");
+    let seed = suite.seed;
+    for report in &mut suite.reports {
+        let Some(failure) = &mut report.failure else { continue };
         std::fs::create_dir_all(folder).map_err(|error| Error::io(folder, "create it", &error))?;
-        let path = folder.join(format!("{}-seed{}.json", report.id, suite.seed));
-        std::fs::write(&path, failure.scenario.to_json()).map_err(|error| Error::io(&path, "write it", &error))?;
-        text += &format!(
-            "  replay     perpend check {} --trainer {} --case {}\n",
-            report.id,
-            suite.trainer,
-            path.display()
-        );
+        let path = folder.join(format!("{}-seed{seed}.json", report.id));
+        // The newest failure of a claim and seed is the one to look at.
+        files::write_text(&path, true, &failure.scenario.to_json())?;
+        failure.case = Some(path);
     }
-    Ok(text)
+    Ok(())
 }
 
 /// Judges one scenario by each claim.
-fn judge_case(claims: &[&dyn Claim], path: &Path, trainer: &dyn Trainer, format: Format) -> Result<ExitCode> {
-    let scenario = Scenario::open(path)?;
+fn judge_case(
+    claims: &[&dyn Claim],
+    scenario: &Scenario,
+    examine: impl Fn(&dyn Claim) -> Result<Observation>,
+    path: &Path,
+    trainer: &dyn Trainer,
+    format: Format,
+) -> Result<ExitCode> {
     let mut text = String::new();
     let mut entries = Vec::new();
     let mut verdicts = Vec::new();
     for claim in claims {
-        let observation = check::check_case(*claim, &scenario, trainer)?;
-        let status = |&condition: &Condition| (condition, scenario.status(Side::Item, condition));
+        let observation = examine(*claim)?;
+        let status = |&condition: &Condition| (condition, claim.status(scenario, condition));
         let hypotheses = Hypotheses::collect(claim.conditions().iter().map(status));
         let verdict = Verdict::judge(observation.observed, &hypotheses);
         verdicts.push(verdict);
@@ -115,7 +122,7 @@ fn judge_case(claims: &[&dyn Claim], path: &Path, trainer: &dyn Trainer, format:
                 text += &format!("  unmet      {condition}: {why}\n");
             }
         }
-        text += &terminal::block(claim.id(), Some(&observation), &observation.note, &scenario);
+        text += &terminal::block(claim.id(), Some(&observation), &observation.note, scenario);
         entries.push(serde_json::json!({
             "id": claim.id(), "verdict": verdict, "observation": observation.observed, "residual": observation.residual,
             "allowed": observation.allowed, "where": observation.place, "judged": observation.judged,

@@ -28,7 +28,7 @@ fn example(claim: &'static dyn Claim) -> Result<String> {
     for twin in claim.twins() {
         for seed in 0..crate::claims::check::SPECIMEN_SEEDS {
             let materialised = twin.materialise(seed)?;
-            let observation = claim.examine(&materialised, &*twin.trainer(&Reference))?;
+            let observation = twin.examine(claim, &materialised, &Reference)?;
             if observation.observed == Observed::Breaks {
                 let block = terminal::block(claim.id(), Some(&observation), &observation.note, &materialised.scenario);
                 return Ok(format!("\nan example failure, {}:\nFAIL {}\n{block}", twin.name, claim.id()));

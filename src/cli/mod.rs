@@ -5,14 +5,17 @@ mod check;
 mod claims;
 mod explain;
 mod main_job;
+mod necessity;
 mod train;
 
 use std::io::{IsTerminal, Write};
 use std::path::Path;
+use std::time::Duration;
 
 use clap::{Parser, Subcommand, ValueEnum};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
+use crate::claims::{ALL, Claim, find};
 use crate::error::{Error, Result};
 use crate::report::Format;
 use crate::report::terminal::Colour;
@@ -68,6 +71,8 @@ enum Command {
     Check(check::Arguments),
     /// Tell all about one claim.
     Explain(explain::Arguments),
+    /// Show what each condition of each claim is for: twins that break, benign violations that do not.
+    Necessity(necessity::Arguments),
     /// Train a two-tower model and record the run.
     Train(Box<train::Arguments>),
     /// Judge recorded runs.
@@ -83,6 +88,7 @@ pub fn main() -> ExitCode {
         Some(Command::Claims) => claims::run(format),
         Some(Command::Check(arguments)) => check::run(&arguments, format),
         Some(Command::Explain(arguments)) => explain::run(&arguments, format),
+        Some(Command::Necessity(arguments)) => necessity::run(&arguments, format),
         Some(Command::Train(arguments)) => train::run(&arguments, format),
         Some(Command::Audit(arguments)) => audit::run(&arguments, format),
     };
@@ -90,6 +96,19 @@ pub fn main() -> ExitCode {
         eprintln!("error: {error}");
         error.exit_code()
     })
+}
+
+/// The claims of these slugs; all where none is named.
+fn chosen(ids: &[String]) -> Result<Vec<&'static dyn Claim>> {
+    if ids.is_empty() {
+        return Ok(ALL.to_vec());
+    }
+    ids.iter().map(|id| find(id)).collect()
+}
+
+/// A flag's duration.
+fn seconds(flag: &'static str, seconds: f64) -> Result<Duration> {
+    Duration::try_from_secs_f64(seconds).map_err(|_| Error::usage(flag, "a number of seconds of at least 0", seconds))
 }
 
 /// Writes a result to stdout; a reader that went away is no error.

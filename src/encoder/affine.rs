@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Architecture, Block, Encoder, Gradient, add_outer, matrix_vector};
+use super::{Architecture, Block, Constant, Constants, Encoder, Form, Gradient, Place, Size, add_outer, matrix_vector};
 use crate::geometry::{Table, add_scaled};
 use crate::number::Real;
 use crate::verdict::Status;
@@ -37,8 +37,9 @@ impl Architecture for Affine {
         }
         blocks
     }
-    fn constants(&self, dim: usize) -> usize {
-        self.features + if self.bias == Bias::Frozen { dim } else { 0 }
+    fn constants(&self, size: Size) -> Vec<Constant> {
+        let bias = (self.bias == Bias::Frozen).then(|| Constant::new("bias", size.dim, Form::Offset));
+        [Constant::features(self.features)].into_iter().chain(bias).collect()
     }
     fn isotropic_jacobian(&self) -> Status {
         Status::Met("a private affine map: JJᵀ = (‖x‖² + [bias trained])·I".into())
@@ -46,11 +47,14 @@ impl Architecture for Affine {
     fn private_parameters(&self) -> Status {
         Status::Met("one affine map a row".into())
     }
+    fn roundings(&self, _dim: usize) -> Option<usize> {
+        Some(self.features + 1)
+    }
     fn name(&self) -> &'static str {
         "affine"
     }
-    fn build<F: Real>(&self, dim: usize, first: usize, constants: Table<F>) -> Box<dyn Encoder<F>> {
-        Box::new(Map { spec: self.clone(), dim, first, constants })
+    fn build<F: Real>(&self, place: Place, constants: Constants<F>) -> Box<dyn Encoder<F>> {
+        Box::new(Map { spec: self.clone(), dim: place.dim, first: place.own, constants: constants.rows })
     }
 }
 

@@ -1,13 +1,15 @@
-//! A multi-layer ReLU tower shared by all rows: h_0 = x_i, h_l = relu(W_l h_{l−1} + b_l), q_i = W_L h_{L−1} + b_L.
+//! A multi-layer tower shared by all rows: h_0 = x_i, h_l = σ(W_l h_{l−1} + b_l), q_i = W_L h_{L−1} + b_L, with σ = ReLU,
+//! GELU or tanh.
 
 use serde::{Deserialize, Serialize};
 
-use super::{Architecture, Block, Encoder, Gradient, relu, relu_backward};
-use crate::geometry::{Table, add_scaled, dot};
+use super::activation::Activation;
+use super::{Architecture, Block, Constant, Constants, Encoder, Gradient, Place, Size, layer};
+use crate::geometry::Table;
 use crate::number::Real;
 use crate::verdict::Status;
 
-/// A ReLU network. Shapes: x: `[features]`, W_l: `[out, in]` (one table row an output unit, its bias last).
+/// A network. Shapes: x: `[features]`, W_l: `[out, in]` (one table row an output unit, its bias last).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Mlp {
@@ -17,6 +19,9 @@ pub struct Mlp {
     pub hidden: Vec<usize>,
     /// Whether each layer has a bias.
     pub bias: bool,
+    /// σ.
+    #[serde(default)]
+    pub activation: Activation,
 }
 
 impl Mlp {
@@ -35,8 +40,8 @@ impl Architecture for Mlp {
             .map(|(l, (i, o))| Block::shared(format!("layer{}", l + 1), o, i + usize::from(self.bias)))
             .collect()
     }
-    fn constants(&self, _dim: usize) -> usize {
-        self.features
+    fn constants(&self, _size: Size) -> Vec<Constant> {
+        vec![Constant::features(self.features)]
     }
     fn isotropic_jacobian(&self) -> Status {
         if self.hidden.is_empty() {
@@ -51,40 +56,30 @@ impl Architecture for Mlp {
     fn name(&self) -> &'static str {
         "mlp"
     }
-    fn build<F: Real>(&self, dim: usize, first: usize, constants: Table<F>) -> Box<dyn Encoder<F>> {
-        Box::new(Network { layers: self.layers(dim), bias: self.bias, first, constants })
+    fn build<F: Real>(&self, place: Place, constants: Constants<F>) -> Box<dyn Encoder<F>> {
+        let layers = self.hidden.len() + 1;
+        Box::new(Network { layers, activation: self.activation, first: place.own, features: constants.rows })
     }
 }
 
 struct Network<F> {
-    layers: Vec<(usize, usize)>,
-    bias: bool,
+    layers: usize,
+    activation: Activation,
     first: usize,
-    constants: Table<F>,
+    features: Table<F>,
 }
 
 impl<F: Real> Network<F> {
     /// The input of every layer, and the pre-activation of every layer (the last one is the embedding).
     fn forward(&self, tables: &[Table<F>], row: usize) -> (Vec<Vec<F>>, Vec<Vec<F>>) {
         let (mut inputs, mut pres) = (Vec::new(), Vec::<Vec<F>>::new());
-        for (l, &(width, out)) in self.layers.iter().enumerate() {
+        for layer in &tables[self.first..self.first + self.layers] {
             let input = match pres.last() {
-                None => self.constants.row(row).to_vec(),
-                Some(pre) => relu(pre),
+                None => self.features.row(row).to_vec(),
+                Some(pre) => self.activation.apply(pre),
             };
-            let layer = &tables[self.first + l];
-            let pre = (0..out)
-                .map(|k| {
-                    let sum = dot(&layer.row(k)[..width], &input);
-                    if self.bias {
-                        sum + layer.row(k)[width].clone()
-                    } else {
-                        sum
-                    }
-                })
-                .collect();
+            pres.push(layer::forward(layer, &input));
             inputs.push(input);
-            pres.push(pre);
         }
         (inputs, pres)
     }
@@ -97,19 +92,10 @@ impl<F: Real> Encoder<F> for Network<F> {
     fn backward(&self, tables: &[Table<F>], row: usize, upstream: &[F], gradients: &mut [Gradient<F>]) {
         let (inputs, pres) = self.forward(tables, row);
         let mut g = upstream.to_vec();
-        for (l, &(width, _)) in self.layers.iter().enumerate().rev() {
-            let layer = &tables[self.first + l];
-            let mut below = vec![F::zero(); width];
-            for (k, g) in g.iter().enumerate() {
-                let gradient = gradients[self.first + l].accumulate(k);
-                add_scaled(&mut gradient[..width], g.clone(), &inputs[l]);
-                if self.bias {
-                    gradient[width] = gradient[width].clone() + g.clone();
-                }
-                add_scaled(&mut below, g.clone(), &layer.row(k)[..width]);
-            }
+        for l in (0..self.layers).rev() {
+            g = layer::backward(&tables[self.first + l], &mut gradients[self.first + l], &inputs[l], &g);
             if l > 0 {
-                g = relu_backward(&pres[l - 1], below);
+                g = self.activation.backward(&pres[l - 1], g);
             }
         }
     }

@@ -5,18 +5,50 @@
 //! | [`table`] | E_i | private row |
 //! | [`affine`] | W_i x_i + b_i | private, b trained, frozen or absent |
 //! | [`two_layer`] | V_i·relu(W_i x_i) | private |
+//! | [`gain_vector`] | a_i·w_i | private |
+//! | [`weight_norm`] | s_i·v_i/‖v_i‖ | private, s trained or frozen |
+//! | [`projection`] | V·e_i | private row, V constant and the same for all rows |
+//! | [`dropout`] | m_i ∘ E_i | private row, mask m recorded |
+//! | [`layer_norm`] | γ ∘ (E_i − mean)/√(var + ε) + β | private row; γ, β shared or absent |
+//! | [`hash`] | Σ_k w_ik E_{h(i,k)} | shared buckets; w absent, fixed or trained |
 //! | [`shared_linear`] | W x_i | shared |
-//! | [`mlp`] | W_L·relu(…relu(W_1 x_i + b_1)…) + b_L | shared |
+//! | [`bottleneck`] | U·V·x_i | shared |
+//! | [`adapter`] | e_i + B·A·x_i or W·x_i + B·A·x_i | shared, e and W constant, B trained or frozen |
+//! | [`mlp`] | W_L·σ(…σ(W_1 x_i + b_1)…) + b_L | shared; σ = ReLU, GELU or tanh |
+//! | [`residual`] | h_L, h_l = h_{l−1} + V_l·σ(U_l h_{l−1}) | shared |
+//! | [`history_mean`] | mean of E_j over the row's history | shared table: the tower's own, or the other tower's |
+//! | [`graph`] | Σ_j A_ij E_j | shared; over one tower's rows, or over both towers' |
+//!
+//! What is fixed are [`Constants`]; [`activation`] and [`layer`] hold what several files share.
 
+pub mod activation;
+pub mod adapter;
 pub mod affine;
+pub mod bottleneck;
+mod constants;
+pub mod dropout;
+pub mod gain_vector;
+pub mod graph;
+pub mod hash;
+pub mod history_mean;
+mod layer;
+pub mod layer_norm;
 pub mod mlp;
+mod own;
+pub mod projection;
+pub mod residual;
 pub mod shared_linear;
 pub mod table;
 pub mod two_layer;
+pub mod weight_norm;
+
+pub use constants::{Constant, Constants, Form};
+pub use own::Own;
 
 use serde::{Deserialize, Serialize};
 
 use crate::condition::Condition;
+use crate::error::{Error, Result};
 use crate::geometry::Table;
 use crate::number::Real;
 use crate::verdict::Status;
@@ -31,10 +63,34 @@ pub enum EncoderKind {
     Affine(affine::Affine),
     /// A private two-layer network of fixed features.
     TwoLayer(two_layer::TwoLayer),
+    /// A private scalar gain times a private vector.
+    GainVector(gain_vector::GainVector),
+    /// A private direction with a length of its own.
+    WeightNorm(weight_norm::WeightNorm),
+    /// A private row behind one constant matrix.
+    Projection(projection::Projection),
+    /// A private row under a recorded dropout mask.
+    Dropout(dropout::Dropout),
+    /// A private row, layer-normalised.
+    LayerNorm(layer_norm::LayerNorm),
+    /// Rows of a smaller table, chosen by hashing.
+    Hash(hash::Hash),
     /// One linear map of fixed features for all rows.
     SharedLinear(shared_linear::SharedLinear),
-    /// One multi-layer ReLU network of fixed features for all rows.
+    /// One linear map of low rank for all rows.
+    Bottleneck(bottleneck::Bottleneck),
+    /// A frozen base with a trained low-rank correction.
+    Adapter(adapter::Adapter),
+    /// One multi-layer network of fixed features for all rows.
     Mlp(mlp::Mlp),
+    /// One network of residual blocks for all rows.
+    Residual(residual::Residual),
+    /// The mean of the table rows in a history.
+    HistoryMean(history_mean::HistoryMean),
+    /// Linear propagation of a table over a fixed graph.
+    Graph(graph::Graph),
+    /// One that is not the crate's.
+    Own(own::Own),
 }
 
 /// A block of parameters: a table with one row a user or item (private), or shared by all of them.
@@ -51,29 +107,74 @@ pub struct Block {
 }
 
 impl Block {
-    fn private(name: &str, rows: usize, width: usize) -> Self {
+    /// A table whose row i belongs to embedding i alone.
+    pub fn private(name: &str, rows: usize, width: usize) -> Self {
         Block { name: name.into(), rows, width, private: true }
     }
-    fn shared(name: String, rows: usize, width: usize) -> Self {
-        Block { name, rows, width, private: false }
+    /// A table that several embeddings are made of.
+    pub fn shared(name: impl Into<String>, rows: usize, width: usize) -> Self {
+        Block { name: name.into(), rows, width, private: false }
     }
+}
+
+/// How large a tower is, and the one beside it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Size {
+    /// Embedding dimension d.
+    pub dim: usize,
+    /// Rows of the tower.
+    pub rows: usize,
+    /// Rows of the other tower.
+    pub other_rows: usize,
+}
+
+/// Where an encoder finds its parameters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Place {
+    /// Embedding dimension d.
+    pub dim: usize,
+    /// The tower's first table among the model's tables.
+    pub own: usize,
+    /// The other tower's first table among them.
+    pub other: usize,
 }
 
 /// What an encoder is, apart from its numbers.
 pub trait Architecture {
     /// The parameter tables, for a tower of `rows` rows and embeddings of `dim` numbers.
     fn blocks(&self, rows: usize, dim: usize) -> Vec<Block>;
-    /// Width of the fixed constants a row: its features, and a frozen bias where there is one.
-    fn constants(&self, dim: usize) -> usize;
+    /// What is fixed in every row: features, a frozen bias, a history, a mask.
+    fn constants(&self, _size: Size) -> Vec<Constant> {
+        Vec::new()
+    }
+    /// How many constants are the same for all rows, such as those of a frozen matrix.
+    fn shared_constants(&self, _dim: usize) -> usize {
+        0
+    }
+    /// Whether it reads the other tower's first table, of one row of d numbers a user or item.
+    fn reads_other(&self) -> bool {
+        false
+    }
+    /// Refuses settings that make no encoder; `at` says where they stand.
+    ///
+    /// # Errors
+    /// The first setting that is wrong.
+    fn validate(&self, _at: &str) -> Result<()> {
+        Ok(())
+    }
     /// Whether JJᵀ = κI for every row, and why.
     fn isotropic_jacobian(&self) -> Status;
     /// Whether rows keep to themselves, and why.
     fn private_parameters(&self) -> Status;
+    /// Roundings on the way of one term, where q is a sum of products of private parameters and constants: the same
+    /// arithmetic on absolute values then bounds what is added up. None for any other encoder.
+    fn roundings(&self, _dim: usize) -> Option<usize> {
+        None
+    }
     /// The name used in trajectory headers.
     fn name(&self) -> &'static str;
-    /// The encoder on numbers of one type. `first` is the place of its first table among the model's tables;
-    /// `constants` has one row a user or item.
-    fn build<F: Real>(&self, dim: usize, first: usize, constants: Table<F>) -> Box<dyn Encoder<F>>;
+    /// The encoder on numbers of one type.
+    fn build<F: Real>(&self, place: Place, constants: Constants<F>) -> Box<dyn Encoder<F>>;
 }
 
 /// An encoder on numbers of one type.
@@ -132,8 +233,20 @@ macro_rules! each {
             EncoderKind::Table($encoder) => $body,
             EncoderKind::Affine($encoder) => $body,
             EncoderKind::TwoLayer($encoder) => $body,
+            EncoderKind::GainVector($encoder) => $body,
+            EncoderKind::WeightNorm($encoder) => $body,
+            EncoderKind::Projection($encoder) => $body,
+            EncoderKind::Dropout($encoder) => $body,
+            EncoderKind::LayerNorm($encoder) => $body,
+            EncoderKind::Hash($encoder) => $body,
             EncoderKind::SharedLinear($encoder) => $body,
+            EncoderKind::Bottleneck($encoder) => $body,
+            EncoderKind::Adapter($encoder) => $body,
             EncoderKind::Mlp($encoder) => $body,
+            EncoderKind::Residual($encoder) => $body,
+            EncoderKind::HistoryMean($encoder) => $body,
+            EncoderKind::Graph($encoder) => $body,
+            EncoderKind::Own($encoder) => $body,
         }
     };
 }
@@ -142,8 +255,17 @@ impl Architecture for EncoderKind {
     fn blocks(&self, rows: usize, dim: usize) -> Vec<Block> {
         each!(self, encoder => encoder.blocks(rows, dim))
     }
-    fn constants(&self, dim: usize) -> usize {
-        each!(self, encoder => encoder.constants(dim))
+    fn constants(&self, size: Size) -> Vec<Constant> {
+        each!(self, encoder => encoder.constants(size))
+    }
+    fn shared_constants(&self, dim: usize) -> usize {
+        each!(self, encoder => encoder.shared_constants(dim))
+    }
+    fn reads_other(&self) -> bool {
+        each!(self, encoder => encoder.reads_other())
+    }
+    fn validate(&self, at: &str) -> Result<()> {
+        each!(self, encoder => encoder.validate(at))
     }
     fn isotropic_jacobian(&self) -> Status {
         each!(self, encoder => encoder.isotropic_jacobian())
@@ -151,11 +273,14 @@ impl Architecture for EncoderKind {
     fn private_parameters(&self) -> Status {
         each!(self, encoder => encoder.private_parameters())
     }
+    fn roundings(&self, dim: usize) -> Option<usize> {
+        each!(self, encoder => encoder.roundings(dim))
+    }
     fn name(&self) -> &'static str {
         each!(self, encoder => encoder.name())
     }
-    fn build<F: Real>(&self, dim: usize, first: usize, constants: Table<F>) -> Box<dyn Encoder<F>> {
-        each!(self, encoder => encoder.build(dim, first, constants))
+    fn build<F: Real>(&self, place: Place, constants: Constants<F>) -> Box<dyn Encoder<F>> {
+        each!(self, encoder => encoder.build(place, constants))
     }
 }
 
@@ -167,6 +292,29 @@ impl EncoderKind {
             Condition::PrivateParameters => Some(self.private_parameters()),
             _ => None,
         }
+    }
+
+    /// Whether a row of the tower's first table is what embeddings of it are made of: what another tower can read.
+    pub fn has_rows(&self) -> bool {
+        matches!(self, EncoderKind::Table(_) | EncoderKind::Graph(_))
+    }
+}
+
+/// Refuses a number that is not at least 0.
+fn at_least_zero(place: String, value: f64) -> Result<()> {
+    if value.is_finite() && value >= 0.0 {
+        Ok(())
+    } else {
+        Err(Error::input(place, "a number of at least 0", value))
+    }
+}
+
+/// Refuses a size of 0.
+fn at_least_one(place: String, value: usize) -> Result<()> {
+    if value > 0 {
+        Ok(())
+    } else {
+        Err(Error::input(place, "at least 1", value))
     }
 }
 
@@ -189,19 +337,4 @@ fn transposed_vector<F: Real>(weight: &[F], width: usize, g: &[F]) -> Vec<F> {
         crate::geometry::add_scaled(&mut product, g.clone(), row);
     }
     product
-}
-
-/// max(x, 0). At the kink the result is the constant 0, so that dual numbers see the subgradient of [`relu_backward`].
-fn relu<F: Real>(x: &[F]) -> Vec<F> {
-    x.iter().map(|x| if *x <= F::zero() { F::zero() } else { x.clone() }).collect()
-}
-
-/// g where the pre-activation is positive, else 0: the subgradient at the kink is 0, as in the common frameworks.
-fn relu_backward<F: Real>(pre: &[F], mut g: Vec<F>) -> Vec<F> {
-    for (g, x) in g.iter_mut().zip(pre) {
-        if *x <= F::zero() {
-            *g = F::zero();
-        }
-    }
-    g
 }

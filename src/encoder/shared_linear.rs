@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Architecture, Block, Encoder, Gradient};
+use super::{Architecture, Block, Constant, Constants, Encoder, Gradient, Place, Size};
 use crate::geometry::{Table, add_scaled, dot};
 use crate::number::Real;
 use crate::verdict::Status;
@@ -18,10 +18,10 @@ pub struct SharedLinear {
 
 impl Architecture for SharedLinear {
     fn blocks(&self, _rows: usize, dim: usize) -> Vec<Block> {
-        vec![Block::shared("weight".into(), dim, self.features)]
+        vec![Block::shared("weight", dim, self.features)]
     }
-    fn constants(&self, _dim: usize) -> usize {
-        self.features
+    fn constants(&self, _size: Size) -> Vec<Constant> {
+        vec![Constant::features(self.features)]
     }
     fn isotropic_jacobian(&self) -> Status {
         Status::Met("linear in shared weights: JJᵀ = ‖x‖²·I for the row's own gradient".into())
@@ -32,8 +32,8 @@ impl Architecture for SharedLinear {
     fn name(&self) -> &'static str {
         "shared-linear"
     }
-    fn build<F: Real>(&self, dim: usize, first: usize, constants: Table<F>) -> Box<dyn Encoder<F>> {
-        Box::new(Map { dim, first, constants })
+    fn build<F: Real>(&self, place: Place, constants: Constants<F>) -> Box<dyn Encoder<F>> {
+        Box::new(Map { dim: place.dim, first: place.own, constants: constants.rows })
     }
 }
 

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Architecture, Block, Encoder, Gradient};
+use super::{Architecture, Block, Constants, Encoder, Gradient, Place};
 use crate::geometry::{Table, add_scaled};
 use crate::number::Real;
 use crate::verdict::Status;
@@ -16,9 +16,6 @@ impl Architecture for TableEncoder {
     fn blocks(&self, rows: usize, dim: usize) -> Vec<Block> {
         vec![Block::private("table", rows, dim)]
     }
-    fn constants(&self, _dim: usize) -> usize {
-        0
-    }
     fn isotropic_jacobian(&self) -> Status {
         Status::Met("the embedding is the parameter row: J = I".into())
     }
@@ -28,8 +25,8 @@ impl Architecture for TableEncoder {
     fn name(&self) -> &'static str {
         "id"
     }
-    fn build<F: Real>(&self, _dim: usize, first: usize, _constants: Table<F>) -> Box<dyn Encoder<F>> {
-        Box::new(Lookup { table: first })
+    fn build<F: Real>(&self, place: Place, _constants: Constants<F>) -> Box<dyn Encoder<F>> {
+        Box::new(Lookup { table: place.own })
     }
 }
 

@@ -3,7 +3,11 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Architecture, Block, Encoder, Gradient, add_outer, matrix_vector, relu, relu_backward, transposed_vector};
+use super::activation::Activation::Relu;
+use super::{
+    Architecture, Block, Constant, Constants, Encoder, Gradient, Place, Size, add_outer, matrix_vector,
+    transposed_vector,
+};
 use crate::geometry::Table;
 use crate::number::Real;
 use crate::verdict::Status;
@@ -25,8 +29,8 @@ impl Architecture for TwoLayer {
             Block::private("outer", rows, dim * self.hidden),
         ]
     }
-    fn constants(&self, _dim: usize) -> usize {
-        self.features
+    fn constants(&self, _size: Size) -> Vec<Constant> {
+        vec![Constant::features(self.features)]
     }
     fn isotropic_jacobian(&self) -> Status {
         Status::Unmet("a two-layer network: JJᵀ = ‖h‖²I + ‖x‖²VDVᵀ is no multiple of I".into())
@@ -34,11 +38,14 @@ impl Architecture for TwoLayer {
     fn private_parameters(&self) -> Status {
         Status::Met("one network a row".into())
     }
+    fn roundings(&self, _dim: usize) -> Option<usize> {
+        Some(self.features + self.hidden)
+    }
     fn name(&self) -> &'static str {
         "two-layer"
     }
-    fn build<F: Real>(&self, _dim: usize, first: usize, constants: Table<F>) -> Box<dyn Encoder<F>> {
-        Box::new(Network { hidden: self.hidden, first, constants })
+    fn build<F: Real>(&self, place: Place, constants: Constants<F>) -> Box<dyn Encoder<F>> {
+        Box::new(Network { hidden: self.hidden, first: place.own, constants: constants.rows })
     }
 }
 
@@ -51,13 +58,13 @@ struct Network<F> {
 impl<F: Real> Encoder<F> for Network<F> {
     fn encode(&self, tables: &[Table<F>], row: usize) -> Vec<F> {
         let pre = matrix_vector(tables[self.first].row(row), self.constants.row(row));
-        matrix_vector(tables[self.first + 1].row(row), &relu(&pre))
+        matrix_vector(tables[self.first + 1].row(row), &Relu.apply(&pre))
     }
     fn backward(&self, tables: &[Table<F>], row: usize, upstream: &[F], gradients: &mut [Gradient<F>]) {
         let x = self.constants.row(row);
         let pre = matrix_vector(tables[self.first].row(row), x);
-        add_outer(gradients[self.first + 1].accumulate(row), upstream, &relu(&pre));
+        add_outer(gradients[self.first + 1].accumulate(row), upstream, &Relu.apply(&pre));
         let inner = transposed_vector(tables[self.first + 1].row(row), self.hidden, upstream);
-        add_outer(gradients[self.first].accumulate(row), &relu_backward(&pre, inner), x);
+        add_outer(gradients[self.first].accumulate(row), &Relu.backward(&pre, inner), x);
     }
 }

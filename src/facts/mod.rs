@@ -21,6 +21,7 @@ pub use context::{
 pub use exact::ExactSum;
 pub use gather::{Follow, Measure, Start, Watched, gather, gather_rows};
 pub use histogram::Histogram;
+pub(crate) use survey::upstream;
 pub use survey::{Survey, describe, survey};
 
 use crate::trajectory::Record;
@@ -167,9 +168,8 @@ fn least<T: PartialOrd>(a: Option<T>, b: Option<T>) -> Option<T> {
 }
 
 impl Tally {
-    /// Adds one measurement. `first_of_row` says that the row had not broken before.
-    pub fn add(&mut self, facts: &RecordFacts<'_>, measured: &Measured, first_of_row: bool) -> bool {
-        let place = facts.place();
+    /// Judges one residual at a place, such as one that no record of a run stands behind.
+    pub fn judge(&mut self, place: Place, measured: &Measured) -> bool {
         self.judged += 1;
         self.resolvable += u64::from(measured.signal > measured.allowed);
         // Written so that a residual that is not a number breaks.
@@ -180,9 +180,6 @@ impl Tally {
         if broken {
             self.broken += 1;
             self.first = least(self.first, Some((place.step, place.row)));
-            if first_of_row {
-                self.first_by_lookups.add(facts.record.lookups, (place.step, place.row));
-            }
         }
         let residual = if measured.residual.is_nan() {
             f64::INFINITY
@@ -191,6 +188,16 @@ impl Tally {
         };
         let here = Worst { residual, allowed: measured.allowed, step: place.step, row: place.row };
         self.worst = Some(self.worst.map_or(here, |worst| worst.worse(here)));
+        broken
+    }
+
+    /// Adds one measurement of a record. `first_of_row` says that the row had not broken before.
+    pub fn add(&mut self, facts: &RecordFacts<'_>, measured: &Measured, first_of_row: bool) -> bool {
+        let place = facts.place();
+        let broken = self.judge(place, measured);
+        if broken && first_of_row {
+            self.first_by_lookups.add(facts.record.lookups, (place.step, place.row));
+        }
         if let Some((cosine, energy)) = measured.angle {
             self.radial_energy.add(cosine * cosine * energy);
             self.energy.add(energy);

@@ -5,11 +5,11 @@ use std::collections::HashMap;
 use super::context::{Context, Momentum, Rates, Replay};
 use crate::error::Result;
 use crate::geometry::{Table, norm_f64};
-use crate::loss::{Loss, info_nce::InfoNce};
+use crate::loss::{EpsilonOn, Loss};
 use crate::optimizer::Optimizer;
 use crate::rounding::{Arithmetic, Precision};
 use crate::sampler::Batch;
-use crate::trajectory::{Side, Similarity, Tower, Trajectory};
+use crate::trajectory::{EpsOn, Side, Similarity, Tower, Trajectory};
 
 /// Numbers that must be seen before their bits tell the format they were rounded to.
 const ENOUGH_VALUES: u64 = 64;
@@ -107,7 +107,7 @@ impl Context {
             losses: (0..tower.steps()).map(|step| tower.loss(step)).collect(),
             momentum: readings.first().and_then(Momentum::of),
             rates,
-            upstream: upstream(trajectory, tower).unwrap_or_default(),
+            upstream: declared_upstream(trajectory, tower).unwrap_or_default(),
             encoding: None,
             replays,
             consecutive: tower.consecutive(),
@@ -157,40 +157,60 @@ pub fn describe(optimizer: &Optimizer, rates: &Rates) -> String {
     text
 }
 
-/// ‖a‖ of every (step, row), from the loss itself: possible where both towers, the pairs, the similarity and the
-/// temperature are recorded and the run is small enough.
-fn upstream(trajectory: &Trajectory, tower: &Tower<'_>) -> Option<HashMap<(u64, u64), f64>> {
-    let side = tower.side()?;
+/// ‖a‖ of every (step, row), from the loss that the header declares: possible where both towers, the pairs, the similarity
+/// and the temperature are recorded and the run is small enough.
+fn declared_upstream(trajectory: &Trajectory, tower: &Tower<'_>) -> Option<HashMap<(u64, u64), f64>> {
     let settings = tower.settings();
+    // Other losses, masks and corrections have settings that no header tells.
     if settings.loss.as_deref() != Some("info-nce") {
         return None;
     }
-    let loss = Loss::InfoNce(InfoNce {
-        similarity: settings.similarity.unwrap_or(Similarity::Cosine),
-        temperature: settings.temperature?,
+    let loss = Loss {
         epsilon: settings.eps.unwrap_or(0.0),
-    });
+        epsilon_on: match settings.eps_on {
+            Some(EpsOn::Norm) | None => EpsilonOn::Norm,
+            Some(EpsOn::Norm2) => EpsilonOn::Norm2,
+            Some(EpsOn::Product) => EpsilonOn::Product,
+            Some(EpsOn::Add) => EpsilonOn::Add,
+        },
+        ..Loss::info_nce(settings.similarity.unwrap_or(Similarity::Cosine), settings.temperature?)
+    };
     let towers = trajectory.towers();
-    let (item, user) = (
-        towers.iter().find(|tower| tower.side() == Some(Side::Item))?,
-        towers.iter().find(|tower| tower.side() == Some(Side::User))?,
-    );
-    let pairs = item.users(0)?.len();
-    if item.is_sparse() || user.is_sparse() || pairs * pairs * item.dim() * item.steps() > RECOMPUTED_PRODUCTS {
-        return None;
-    }
+    let side = |side: Side| towers.iter().find(move |tower| tower.side() == Some(side));
+    let (item, user) = (side(Side::Item)?, side(Side::User)?);
     let rows = |ids: Vec<i64>, tower: &Tower<'_>| -> Option<Vec<usize>> {
         ids.into_iter().map(|id| tower.local_row(id)).collect()
     };
-    let mut scales = HashMap::new();
-    for step in 0..tower.steps() {
-        let users = rows(item.users(step)?, user)?;
-        let positives = rows(item.positives(step)?, item)?;
+    let batch = |step: usize| {
         let negatives = match item.negatives(step) {
             None => Vec::new(),
             Some((flat, width)) => rows(flat, item)?.chunks(width).map(<[usize]>::to_vec).collect(),
         };
-        let batch = Batch { users, positives, negatives };
+        let (users, positives) = (rows(item.users(step)?, user)?, rows(item.positives(step)?, item)?);
+        Some(Batch { users, positives, negatives, ..Batch::default() })
+    };
+    upstream(trajectory, tower, &loss, &batch)
+}
+
+/// ‖a‖ of every (step, row) under a loss and batches; None where the file does not have the embeddings, or the run is long.
+pub(crate) fn upstream(
+    trajectory: &Trajectory,
+    tower: &Tower<'_>,
+    loss: &Loss,
+    batch: &dyn Fn(usize) -> Option<Batch>,
+) -> Option<HashMap<(u64, u64), f64>> {
+    let own_side = tower.side()?;
+    let towers = trajectory.towers();
+    let side = |side: Side| towers.iter().find(move |tower| tower.side() == Some(side));
+    let (item, user) = (side(Side::Item)?, side(Side::User)?);
+    let first = batch(0)?;
+    let products = (0..first.users.len()).map(|pair| first.candidates(pair).count()).sum::<usize>();
+    if item.is_sparse() || user.is_sparse() || products * item.dim() * item.steps() > RECOMPUTED_PRODUCTS {
+        return None;
+    }
+    let mut scales = HashMap::new();
+    for step in 0..tower.steps() {
+        let batch = batch(step)?;
         let (item_slots, user_slots) = (batch.item_slots(), batch.users.clone());
         let embeddings = |tower: &Tower<'_>, slots: &[usize]| -> Option<Table<f64>> {
             let mut values = vec![0.0; slots.len() * tower.dim()];
@@ -200,7 +220,7 @@ fn upstream(trajectory: &Trajectory, tower: &Tower<'_>) -> Option<HashMap<(u64, 
             Some(Table::from_values(tower.dim(), values))
         };
         let evaluation = loss.evaluate(&embeddings(user, &user_slots)?, &embeddings(item, &item_slots)?, &batch);
-        let (slots, scale) = match side {
+        let (slots, scale) = match own_side {
             Side::Item => (item_slots, evaluation.item_scale),
             Side::User => (user_slots, evaluation.user_scale),
         };

@@ -6,7 +6,7 @@
 //! 3. **Taylor rate** ([`taylor`](super::taylor)): the order of the remainder along random directions.
 //! 4. **Radial**: where the function must be constant along some rows (a loss of cosines), it is.
 //! 5. **Differences** ([`line`](super::line)): the slope along random directions and single coordinates.
-//! 6. **Dual numbers**: every entry of the Jacobian.
+//! 6. **Dual numbers** that carry their rounding ([`Forward`]): every entry of the Jacobian.
 //!
 //! Whoever judges a *claim* about a gradient does so after these six.
 //!
@@ -29,15 +29,13 @@ use rand_chacha::ChaCha8Rng;
 
 use super::subject::{LossOfEmbeddings, LossOfParameters, RowOf};
 use super::taylor::{Flatness, Rate, flatness, taylor};
-use super::{Differentiable, Estimate, Forward, Function, Line, Rounded, Slope};
-use crate::condition::Condition;
+use super::{Differentiable, Estimate, Function, Line, Rounded, Slope};
 use crate::encoder::Architecture;
 use crate::error::Result;
 use crate::geometry::{Table, dot};
-use crate::number::{Field, Real};
-use crate::rounding::Precision;
+use crate::number::{Field, Forward, Real};
 use crate::scenario::{Materialised, Scenario};
-use crate::trajectory::Side;
+use crate::trajectory::{Side, Similarity};
 use crate::verdict::Status;
 
 /// How much is judged by values along lines; dual numbers always judge every entry.
@@ -257,9 +255,7 @@ pub fn check_encoder(
 pub fn check_gradient(scenario: &Scenario, effort: Effort) -> Result<Report> {
     let model = scenario.materialise()?;
     let (item, user, loss, batch) = (&scenario.item.encoder, &scenario.user.encoder, &scenario.loss, &model.batches[0]);
-    let conditions = [Condition::CosineLoss, Condition::NoEpsilon];
-    let scale_invariant =
-        conditions.iter().all(|&condition| matches!(scenario.status(Side::Item, condition), Status::Met(_)));
+    let scale_invariant = loss.similarity() == Similarity::Cosine && matches!(loss.no_epsilon(), Status::Met(_));
     let embeddings = LossOfEmbeddings::of(&model, batch, [item, user], loss, scale_invariant);
     let parameters = LossOfParameters { model: &model, batch, item, user, loss };
     let radial = Checked::new(&embeddings, effort).radial();
@@ -337,7 +333,7 @@ impl<'a, S: Differentiable> Checked<'a, S> {
         for (direction, (line, slope)) in directions.iter().zip(&lines) {
             let found = taylor(line, *slope);
             self.counts.rates += usize::from(matches!(found.rate, Rate::Quadratic | Rate::Linear));
-            if found.rate == Rate::Linear && !self.has_kink(direction) {
+            if found.rate == Rate::Linear && !self.has_kink(direction, line, found.off) {
                 let what = format!("a remainder of {found} along {}: slope {slope}", direction.name);
                 return self.located(Stage::TaylorRate, what, &jacobian);
             }
@@ -351,7 +347,9 @@ impl<'a, S: Differentiable> Checked<'a, S> {
                 Slope::Kink(_) => self.counts.kinks += 1,
                 Slope::Smooth(difference) if difference.error + slope.error == f64::INFINITY => {}
                 Slope::Smooth(difference) if difference.agrees(slope) => self.counts.lines += 1,
-                Slope::Smooth(_) if self.has_kink(direction) => self.counts.kinks += 1,
+                Slope::Smooth(difference) if self.has_kink(direction, line, (difference.value - slope.value).abs()) => {
+                    self.counts.kinks += 1
+                }
                 Slope::Smooth(difference) => {
                     let what = format!("{difference} along {}, exact product {slope}", direction.name);
                     return self.located(Stage::Differences, what, &jacobian);
@@ -522,9 +520,10 @@ impl<'a, S: Differentiable> Checked<'a, S> {
         sum.into()
     }
 
-    /// Whether the slope by dual numbers jumps at the point: two kinks at the same place, of opposite sign, leave no trace in
-    /// values along the line. Where the slope is continuous, what it changes over a 16 times shorter step is 16 times less.
-    fn has_kink(&self, direction: &Direction) -> bool {
+    /// Whether the slope by dual numbers changes by half of `off` already within the shortest step of a line. Then values along
+    /// the line cannot tell what the slope at the point is: two kinks at the same place may leave no trace in them, and a
+    /// function may be sharper than the step.
+    fn has_kink(&self, direction: &Direction, line: &Line, off: f64) -> bool {
         let function = self.subject.on::<Forward<Rounded>>();
         let slope = |t: f64| -> Estimate {
             let blocks = self.lifted.iter().zip(&direction.tables);
@@ -540,13 +539,10 @@ impl<'a, S: Differentiable> Checked<'a, S> {
             let weights = direction.weights.iter().map(|&w| Rounded::from_f64(w));
             weights.zip(function.value(&point)).fold(Rounded::zero(), |sum, (w, y)| sum + w * y.slope).into()
         };
-        let here = slope(0.0);
-        // Short, but a thousand times longer than the rounding of the parameters.
-        let shortest = 1024.0 * Precision::F64.unit_roundoff();
-        [shortest, -shortest].into_iter().any(|t| {
-            let (near, far) = (slope(t), slope(16.0 * t));
-            let change = (near.value - here.value).abs();
-            !near.agrees(&here) && 2.0 * change > (far.value - here.value).abs()
+        let (here, h) = (slope(0.0), line.shortest());
+        [h, -h].into_iter().map(slope).any(|near| {
+            // Not `<`: what is not a number is no slope.
+            !((near.value - here.value).abs() + near.error + here.error < off / 2.0)
         })
     }
 
@@ -641,9 +637,15 @@ impl<'a, S: Differentiable> Checked<'a, S> {
         let weights = (0..outputs).map(|k| f64::from(u8::from(k == entry.output))).collect();
         let size = self.size(entry.place);
         let direction = self.coordinate(entry.place, entry.index, weights);
-        match self.line(&direction).slope() {
+        let line = self.line(&direction);
+        let off = |slope: &Estimate| (slope.value - size * entry.product.value).abs();
+        match line.slope() {
             Slope::Kink(_) => None,
-            Slope::Smooth(_) if self.has_kink(&direction) => None,
+            Slope::Smooth(slope)
+                if !slope.agrees(&entry.product.times(size)) && self.has_kink(&direction, &line, off(&slope)) =>
+            {
+                None
+            }
             Slope::Smooth(slope) => Some(Estimate { value: slope.value / size, error: slope.error / size }),
         }
     }

@@ -172,16 +172,30 @@ impl Gram {
 
     /// K·v, each number with its rounding: `[d]`.
     pub fn apply(&self, v: &[f64]) -> Vec<Estimate> {
-        self.product(&lift(v)).into_iter().map(Estimate::from).collect()
+        self.image(&lift(v)).into_iter().map(Estimate::from).collect()
+    }
+
+    /// K_kk with its rounding.
+    pub(crate) fn diagonal(&self, k: usize) -> Rounded {
+        self.entries[k][k]
+    }
+
+    /// Kv for numbers that carry their rounding: `[d]`.
+    pub(crate) fn image(&self, v: &[Rounded]) -> Vec<Rounded> {
+        self.entries.iter().map(|row| dot(row, v)).collect()
+    }
+
+    /// Kq − λq with λ = ⟨q, Kq⟩/‖q‖²: `[d]`, zero where q is an eigenvector; and λ.
+    pub(crate) fn deviation(&self, q: &[Rounded]) -> (Vec<Rounded>, Rounded) {
+        let image = self.image(q);
+        let eigenvalue = dot(q, &image) / dot(q, q);
+        (image.iter().zip(q).map(|(&image, &q)| image - eigenvalue * q).collect(), eigenvalue)
     }
 
     /// Whether q: `[d]` is an eigenvector.
     pub fn alignment(&self, q: &[f64]) -> Alignment {
-        let lifted = lift(q);
-        let image = self.product(&lifted);
-        let eigenvalue = dot(&lifted, &image) / dot(&lifted, &lifted);
-        let residual: Vec<Estimate> =
-            image.iter().zip(&lifted).map(|(&image, &q)| Estimate::from(image - eigenvalue * q)).collect();
+        let (deviation, eigenvalue) = self.deviation(&lift(q));
+        let residual: Vec<Estimate> = deviation.into_iter().map(Estimate::from).collect();
         let (size, allowed) = (length(residual.iter().map(|x| x.value)), length(residual.iter().map(|x| x.error)));
         let scale = self.size() * norm_f64(q);
         let criterion = if !(allowed < scale) || !size.is_finite() {
@@ -195,12 +209,8 @@ impl Gram {
     }
 
     /// ‖K‖_F.
-    fn size(&self) -> f64 {
+    pub fn size(&self) -> f64 {
         length(self.entries.iter().flatten().map(|x| x.value()))
-    }
-
-    fn product(&self, v: &[Rounded]) -> Vec<Rounded> {
-        self.entries.iter().map(|row| dot(row, v)).collect()
     }
 }
 

@@ -5,7 +5,6 @@
 //! | [`differences`] | central differences with Richardson extrapolation on a known scale: value *and* error estimate |
 //! | [`line`](mod@line) | a function along a line, with the rounding of its values: its slope on the scale that suits it, its kinks |
 //! | [`taylor`] | the order of f(x+hv) − f(x) − h·⟨∇f, v⟩ in h; the radial direction, judged apart |
-//! | [`forward`] | dual numbers whose parts carry their rounding bound |
 //! | [`subject`] | what has a Jacobian: one row of an encoder, a loss of embeddings, a loss of parameters |
 //! | [`check`] | finite, deterministic, Taylor rate, radial, differences, dual numbers: in this order |
 //! | [`gram`] | K = JJᵀ of a row: spectrum, condition number, angle bound, eigenvector criterion |
@@ -15,7 +14,6 @@
 
 pub mod check;
 pub mod differences;
-pub mod forward;
 pub mod gram;
 pub mod line;
 pub mod subject;
@@ -25,12 +23,12 @@ use std::fmt;
 
 pub use check::{Effort, Outcome, Report, check, check_encoder, check_gradient};
 pub use differences::{directional_derivative, directional_derivative_within, reach};
-pub use forward::Forward;
 pub use gram::Gram;
 pub use line::{Line, Slope};
 pub use subject::{Differentiable, Function};
 
 use crate::number::Running;
+use crate::rounding::Precision;
 
 /// A number with a bound on its error.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -46,6 +44,14 @@ impl Estimate {
     pub fn agrees(&self, other: &Estimate) -> bool {
         // Not `a > b`: a comparison with what is not a number agrees with nothing.
         (self.value - other.value).abs() <= self.error + other.error
+    }
+}
+
+impl Estimate {
+    /// The same number in other units.
+    fn times(&self, factor: f64) -> Estimate {
+        let value = self.value * factor;
+        Estimate { value, error: self.error * factor.abs() + Precision::F64.unit_roundoff() * value.abs() }
     }
 }
 
@@ -69,4 +75,4 @@ impl From<Rounded> for Estimate {
 }
 
 /// Double precision with its rounding bound.
-type Rounded = Running<53>;
+pub(crate) type Rounded = Running<53>;

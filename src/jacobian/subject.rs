@@ -5,7 +5,7 @@
 
 use crate::encoder::{Architecture, Encoder, Gradient};
 use crate::geometry::{Table, add_scaled};
-use crate::loss::{Evaluation, Loss};
+use crate::loss::{Evaluation, Loss, ObjectiveFunction};
 use crate::number::Real;
 use crate::sampler::Batch;
 use crate::scenario::Materialised;
@@ -40,7 +40,7 @@ pub trait Evaluate {
     fn evaluate<F: Real>(&self, users: &Table<F>, items: &Table<F>, batch: &Batch) -> Evaluation<F>;
 }
 
-impl Evaluate for Loss {
+impl<O: ObjectiveFunction> Evaluate for Loss<O> {
     fn evaluate<F: Real>(&self, users: &Table<F>, items: &Table<F>, batch: &Batch) -> Evaluation<F> {
         Loss::evaluate(self, users, items, batch)
     }
@@ -61,12 +61,8 @@ fn block(model: &Materialised, place: usize) -> String {
 
 /// A tower's encoder over the tables of both towers.
 fn build<F: Real>(architecture: &impl Architecture, model: &Materialised, side: Side) -> Box<dyn Encoder<F>> {
-    let first = match side {
-        Side::Item => 0,
-        Side::User => model.item.tables.len(),
-    };
     let constants = model.tower(side).constants.map(|&x| F::from_f64(x));
-    architecture.build(model.scenario.dim, first, constants)
+    architecture.build(model.place(side), constants)
 }
 
 fn zeros<F: Real>(tables: &[Table<F>]) -> Vec<Gradient<F>> {

@@ -57,6 +57,8 @@ pub struct Taylor {
     pub order: Option<f64>,
     /// The round-off floor of the remainder at the shortest step that decided (at the longest step where none did).
     pub floor: f64,
+    /// By how much the slope is off where the order is 1: the shortest remainder above the floor, over its step.
+    pub off: f64,
     /// Steps whose remainder was above the floor.
     pub above: usize,
     /// Steps made.
@@ -101,7 +103,7 @@ pub fn taylor(line: &Line, slope: Estimate) -> Taylor {
     let above = remainders.iter().filter(|remainder| is_above(remainder)).count();
     let shortest = remainders.iter().rposition(is_above);
     let floor = remainders.get(shortest.unwrap_or(0)).map_or(f64::INFINITY, |remainder| remainder.floor);
-    let mut result = Taylor { rate: Rate::Inconclusive, order: None, floor, above, steps: remainders.len() };
+    let mut result = Taylor { rate: Rate::Inconclusive, order: None, floor, off: 0.0, above, steps: remainders.len() };
     let Some(last) = shortest.filter(|&last| last >= 2) else {
         return result;
     };
@@ -114,6 +116,7 @@ pub fn taylor(line: &Line, slope: Estimate) -> Taylor {
     let order = |wide: &Remainder, narrow: &Remainder| (wide.size / narrow.size).log2() / 2.0;
     let orders = [order(middle, short), order(long, middle)];
     result.order = Some(orders[0]);
+    result.off = short.size / line.steps[last].h;
     result.rate = if orders.iter().all(|&order| order >= DIVIDE) {
         Rate::Quadratic
     } else if orders.iter().all(|&order| order < DIVIDE) {
@@ -185,8 +188,8 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::jacobian::{Forward, Rounded};
-    use crate::number::Real;
+    use crate::jacobian::Rounded;
+    use crate::number::{Forward, Real};
 
     fn smooth<F: Real>(t: F, [a, b]: [f64; 2]) -> F {
         let number = F::from_f64;

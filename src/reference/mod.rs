@@ -17,7 +17,7 @@ use crate::number::Real;
 use crate::rounding::Precision;
 use crate::scenario::{Materialised, Scenario};
 use crate::trainer::Trainer;
-use crate::trajectory::{Array, EpsOn, Settings, Side, Trajectory};
+use crate::trajectory::{Array, Settings, Side, Trajectory};
 
 /// The reference trainer: `f64` or `f32`, as the scenario says.
 #[derive(Debug, Clone, Copy, Default)]
@@ -76,13 +76,16 @@ fn last_slot_only<F: Real>(tower: &TowerOutcome<F>) -> TowerOutcome<F> {
 
 /// The header settings that describe a scenario.
 pub(crate) fn settings(scenario: &Scenario) -> Settings {
-    let crate::loss::Loss::InfoNce(loss) = &scenario.loss;
+    let loss = &scenario.loss;
     let mut settings = Settings {
         similarity: Some(loss.similarity),
         eps: Some(loss.epsilon),
-        eps_on: (loss.epsilon > 0.0).then_some(EpsOn::Norm),
-        temperature: Some(loss.temperature),
-        loss: Some("info-nce".into()),
+        eps_on: loss.epsilon_on.declared().filter(|_| loss.epsilon > 0.0),
+        temperature: loss.temperature(),
+        loss: Some(match scenario.mixes_negatives() {
+            true => loss.header_name() + ", in-batch and other negatives",
+            false => loss.header_name(),
+        }),
         param_dtype: Some(scenario.precision),
         compute_dtype: Some(scenario.precision),
         grad_stage: Some("raw".into()),
@@ -93,8 +96,13 @@ pub(crate) fn settings(scenario: &Scenario) -> Settings {
     for side in [Side::Item, Side::User] {
         let tower = scenario.tower(side);
         let own = Settings {
-            optimizer: Some(tower.optimizer.declare()),
-            encoder: Some(tower.encoder.name().into()),
+            // Where nothing is the tower's own, no optimizer moves it.
+            optimizer: (!tower.encoder.blocks(tower.rows, scenario.dim).is_empty()).then(|| tower.optimizer.declare()),
+            encoder: Some(String::from(if scenario.is_pooled(side) {
+                "pooled"
+            } else {
+                tower.encoder.name()
+            })),
             ..Settings::default()
         };
         settings.set_tower(side, &own);
@@ -179,7 +187,7 @@ fn record<F: Real>(materialised: &Materialised, fault: Option<Fault>) -> Result<
         for ((side, recorded), shape) in sides.into_iter().zip(&mut recorded).zip(&mut shapes) {
             let tower = outcome.tower(side);
             let mut dense = vec![0.0; scenario.tower(side).rows * scenario.dim];
-            for (row, gradient) in &tower.rows {
+            for (row, gradient) in &session.embedding_gradients(side, &outcome) {
                 for (place, g) in dense[row * scenario.dim..].iter_mut().zip(gradient) {
                     *place = g.to_f64();
                 }
@@ -200,7 +208,10 @@ fn record<F: Real>(materialised: &Materialised, fault: Option<Fault>) -> Result<
         }
         users.extend(batch.users.iter().map(|&row| row as i64));
         positives.extend(batch.positives.iter().map(|&row| row as i64));
-        negatives.extend(batch.negatives.iter().flatten().map(|&row| row as i64));
+        for pair in 0..batch.users.len() {
+            let own = batch.negatives.get(pair).into_iter().flatten();
+            negatives.extend(own.chain(&batch.shared).map(|&row| row as i64));
+        }
     }
 
     let steps = materialised.batches.len();
@@ -212,10 +223,11 @@ fn record<F: Real>(materialised: &Materialised, fault: Option<Fault>) -> Result<
     arrays.insert("loss".to_string(), float(&[steps], &losses));
     // Batches of unequal sizes have no rectangular form; the pairs are then left out.
     let pairs = materialised.batches[0].users.len();
+    let slots = materialised.batches[0].item_slots().len();
     let even = materialised
         .batches
         .iter()
-        .all(|batch| batch.users.len() == pairs && batch.negatives.len() == materialised.batches[0].negatives.len());
+        .all(|batch| batch.users.len() == pairs && batch.item_slots().len() == slots);
     if even {
         arrays.insert("users".into(), Array::from_i64(&[steps, pairs], &users));
         arrays.insert("positives".into(), Array::from_i64(&[steps, pairs], &positives));

@@ -14,7 +14,7 @@ use crate::error::{Error, Result};
 use crate::number::Real;
 use crate::optimizer::Schedule;
 use crate::rounding::Precision;
-use crate::sampler::{Batch, Negatives};
+use crate::sampler::Batch;
 use crate::scenario::Scenario;
 use crate::trajectory::{Element, Side, Writer};
 
@@ -91,8 +91,6 @@ struct Watched {
     rows: Vec<usize>,
     /// The embeddings before the step: `[rows, d]`.
     before: Vec<f64>,
-    /// The gradient of each watched row that the step looks up, by its place among `rows`: `[d]`.
-    gradients: HashMap<usize, Vec<f64>>,
 }
 
 impl Watched {
@@ -110,10 +108,7 @@ fn slots(scenario: &Scenario) -> (usize, usize) {
         }
         None => {
             let pairs = scenario.sampler.batch;
-            match &scenario.sampler.negatives {
-                Negatives::InBatch(_) => (pairs, pairs),
-                Negatives::Uniform(uniform) => (pairs * (1 + uniform.count), pairs),
-            }
+            (scenario.sampler.negatives.slots(pairs, scenario.item.rows), pairs)
         }
     }
 }
@@ -145,7 +140,6 @@ impl Recorder {
                     slots,
                     before: Vec::with_capacity(rows.len() * scenario.dim),
                     rows,
-                    gradients: HashMap::new(),
                 });
             }
         }
@@ -192,7 +186,7 @@ impl Recorder {
         let recorded = self.before(session, &outcome)?;
         session.apply(&outcome);
         if recorded {
-            self.after(session)?;
+            self.after(session, &outcome)?;
         }
         Ok(outcome)
     }
@@ -221,25 +215,21 @@ impl Recorder {
             for &row in &tower.rows {
                 tower.before.extend(to_f64(&session.embedding(tower.side, row)));
             }
-            tower.gradients.clear();
-            for (row, gradient) in &own.rows {
-                if let Ok(place) = tower.rows.binary_search(row) {
-                    tower.gradients.insert(place, to_f64(gradient).collect());
-                }
-            }
         }
         Ok(true)
     }
 
     /// Records the watched rows that the step looked up or moved.
-    pub(crate) fn after<F: Real>(&mut self, session: &Session<F>) -> Result<()> {
+    pub(crate) fn after<F: Real>(&mut self, session: &Session<F>, outcome: &StepOutcome<F>) -> Result<()> {
         let Recorder { writer, element, dim, recorded, towers, .. } = self;
         let zero = vec![0.0; *dim];
         for tower in towers {
+            let gradients: HashMap<usize, Vec<F>> =
+                session.embedding_gradients(tower.side, outcome).into_iter().collect();
             let (mut ids, mut q, mut next, mut grad) = (vec![], vec![], vec![], vec![]);
-            for (place, (&row, before)) in tower.rows.iter().zip(tower.before.chunks_exact(*dim)).enumerate() {
+            for (&row, before) in tower.rows.iter().zip(tower.before.chunks_exact(*dim)) {
                 let after: Vec<f64> = to_f64(&session.embedding(tower.side, row)).collect();
-                let gradient = tower.gradients.get(&place);
+                let gradient = gradients.get(&row);
                 // Momentum, decay and shared parameters move rows that nobody looked up.
                 if gradient.is_none() && after == before {
                     continue;
@@ -247,7 +237,10 @@ impl Recorder {
                 ids.push(row as i64);
                 q.extend_from_slice(before);
                 next.extend(after);
-                grad.extend_from_slice(gradient.unwrap_or(&zero));
+                match gradient {
+                    Some(gradient) => grad.extend(to_f64(gradient)),
+                    None => grad.extend_from_slice(&zero),
+                }
             }
             let steps = vec![*recorded; ids.len()];
             writer.append_integers(&tower.name("row_step"), Element::I32, &[], &steps)?;
@@ -408,7 +401,7 @@ mod tests {
     #[test]
     fn short_batches_are_padded_and_long_ones_refused() {
         let mut scenario = scenario(sgd(), Precision::F64);
-        let batch = |users: &[usize]| Batch { users: users.to_vec(), positives: users.to_vec(), negatives: vec![] };
+        let batch = |users: &[usize]| Batch { users: users.to_vec(), positives: users.to_vec(), ..Batch::default() };
         scenario.batches = Some(vec![batch(&[0, 1, 2]), batch(&[4])]);
         scenario.steps = 2;
         let values = scenario.materialise().unwrap();
@@ -429,7 +422,7 @@ mod tests {
     #[test]
     fn rows_that_are_never_touched_leave_an_empty_history() {
         let mut scenario = scenario(sgd(), Precision::F64);
-        scenario.batches = Some(vec![Batch { users: vec![0, 1], positives: vec![0, 1], negatives: vec![] }; 9]);
+        scenario.batches = Some(vec![Batch { users: vec![0, 1], positives: vec![0, 1], ..Batch::default() }; 9]);
         let values = scenario.materialise().unwrap();
         let found = record(&values, &Watch { items: vec![11, 7], users: vec![], every: 1 });
         assert_eq!((found.towers().len(), found.towers()[0].rows(), records(&found, 0).len()), (1, 2, 0));

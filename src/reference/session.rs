@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use crate::encoder::{Architecture, Encoder, Gradient};
+use crate::encoder::{Encoder, Gradient};
 use crate::geometry::{Table, add_scaled};
 use crate::loss::Loss;
 use crate::number::Real;
@@ -27,6 +27,7 @@ struct TowerState<F> {
     tables: std::ops::Range<usize>,
     private: bool,
     lookup: bool,
+    pooled: bool,
 }
 
 /// What one step did.
@@ -75,7 +76,7 @@ impl<F: Real> Session<F> {
             tables.extend(values.tables.iter().map(|table| table.map(|&x| F::from_f64(x))));
             gradients.extend(values.blocks.iter().map(|block| Gradient::zeros(block.rows, block.width)));
             TowerState {
-                encoder: tower.encoder.build(scenario.dim, first, values.constants.map(|&x| F::from_f64(x))),
+                encoder: materialised.encoder(side),
                 schedule: tower.optimizer.schedule().clone(),
                 steppers: values
                     .blocks
@@ -85,6 +86,7 @@ impl<F: Real> Session<F> {
                 tables: first..tables.len(),
                 private: values.blocks.iter().all(|block| block.private),
                 lookup: matches!(tower.encoder, crate::encoder::EncoderKind::Table(_)),
+                pooled: scenario.is_pooled(side),
             }
         });
         Session { loss: scenario.loss.clone(), towers, tables, gradients, time: 0 }
@@ -117,9 +119,24 @@ impl<F: Real> Session<F> {
         self.state(side).private
     }
 
-    /// Whether the tower's parameters are something else than its embeddings.
+    /// Whether the tower's parameters are something else than its embeddings, and one table `[rows, width]` says all of their
+    /// steps: a rule that asks which rows were looked up cannot be read off several tables in one.
     pub fn has_own_parameters(&self, side: Side) -> bool {
-        !self.state(side).lookup
+        let state = self.state(side);
+        let one = state.private || state.tables.len() == 1;
+        let told = one || !state.steppers.iter().any(Stepper::asks_for_lookups);
+        !state.lookup && !state.tables.is_empty() && told
+    }
+
+    /// The gradient of every embedding that the last step had one for. Where the other tower pools the rows of a lookup, it
+    /// is the whole gradient of the row, from both towers; `outcome` is what that step returned.
+    pub fn embedding_gradients(&self, side: Side, outcome: &StepOutcome<F>) -> Vec<(usize, Vec<F>)> {
+        let state = self.state(side);
+        if !state.pooled {
+            return outcome.tower(side).rows.clone();
+        }
+        let gradient = &self.gradients[state.tables.start];
+        gradient.touched().iter().map(|&row| (row, gradient.row(row).to_vec())).collect()
     }
 
     /// The parameter gradients of the last step, as full tables.

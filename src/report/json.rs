@@ -6,6 +6,8 @@ use super::{Run, Suite, counts};
 use crate::audit::{Audit, Judged};
 use crate::claims::check::SpecimenReport;
 use crate::claims::{Claim, proofs};
+use crate::condition::Condition;
+use crate::necessity::{Matrix, search::Found};
 use crate::verdict::{Hypotheses, Observation};
 
 /// The schema that every document names first.
@@ -27,12 +29,14 @@ pub fn one_claim(claim: &dyn Claim) -> Value {
         .collect();
     json!({
         "id": claim.id(),
-        "statement": claim.statement(),
+        "statement": claim.about().statement,
         "kind": claim.kind(),
+        "standing": claim.about().standing,
+        "sampling": claim.about().sampling,
         "conditions": claim.conditions(),
-        "source": claim.source(),
+        "source": claim.about().source,
         "proof": { "standing": proofs::standing(claim.id()), "theorems": theorems },
-        "derivation": claim.derivation(),
+        "derivation": claim.about().derivation,
         "twins": specimens(claim.twins()),
         "controls": specimens(claim.controls()),
         "audited": claim.kind().is_audited(),
@@ -51,6 +55,7 @@ pub fn suite(suite: &Suite) -> Value {
                     "reason": failure.reason,
                     "observation": failure.observation.as_ref().map(observation),
                     "scenario": failure.scenario,
+                    "case": failure.case,
                 })
             });
             json!({
@@ -153,4 +158,19 @@ fn hypotheses(hypotheses: &Hypotheses) -> Value {
         Hypotheses::Unmet(conditions) => json!({ "status": "unmet", "conditions": list(conditions) }),
         Hypotheses::Unknown(conditions) => json!({ "status": "unknown", "conditions": list(conditions) }),
     }
+}
+
+/// Conditions × claims.
+pub fn matrix(matrix: &Matrix) -> Value {
+    json!({ "schema": SCHEMA, "claims": matrix.rows })
+}
+
+/// What a search found for each claim and condition.
+pub fn witnesses(found: &[(&'static str, Condition, Option<Found>)]) -> Value {
+    let one = |(claim, condition, witness): &(&'static str, Condition, Option<Found>)| {
+        let (margin, drawn) = (witness.as_ref().map(|found| found.margin), witness.as_ref().map(|found| found.drawn));
+        let case = witness.as_ref().map(|found| &found.case);
+        json!({ "claim": claim, "condition": condition, "margin": margin, "drawn": drawn, "case": case })
+    };
+    json!({ "schema": SCHEMA, "witnesses": found.iter().map(one).collect::<Vec<_>>() })
 }

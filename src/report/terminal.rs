@@ -1,5 +1,6 @@
 //! Text for people. A status word comes before any colour; colours only where they are wanted.
 
+use std::collections::BTreeSet;
 use std::fmt::Write;
 
 use comfy_table::presets::NOTHING;
@@ -8,7 +9,9 @@ use comfy_table::{ContentArrangement, Table};
 use super::{Run, Suite};
 use crate::audit::{Audit, Coupling};
 use crate::claims::check::{self, Status};
-use crate::claims::{Claim, find, proofs};
+use crate::claims::{Claim, Sampling, find, proofs};
+use crate::condition::Condition;
+use crate::necessity::{Matrix, search::Found};
 use crate::statistics::Interval;
 use crate::verdict::{Hypotheses, Observation, Verdict};
 
@@ -64,20 +67,38 @@ fn number(value: Option<f64>) -> String {
     value.map_or("–".into(), |value| format!("{value:.1e}"))
 }
 
+/// How a claim is checked.
+fn checked(claim: &dyn Claim) -> String {
+    let cases = match claim.about().sampling {
+        Sampling::EveryCase => "every random case".to_string(),
+        Sampling::Statistical { cases, failure_probability, .. } => {
+            format!("{cases} samples, fails by chance ≤ {failure_probability:.0e}")
+        }
+    };
+    if claim.kind().is_audited() {
+        cases + ", recorded runs"
+    } else {
+        cases
+    }
+}
+
 /// Every claim, a line each.
 pub fn claims(claims: &[&dyn Claim]) -> String {
-    let mut table = table(&["claim", "kind", "statement", "conditions", "proof", "twins", "controls"]);
+    let mut table =
+        table(&["claim", "standing", "kind", "statement", "conditions", "checked", "proof", "twins", "controls"]);
     for claim in claims {
         let conditions: Vec<String> = claim.conditions().iter().map(ToString::to_string).collect();
         table.add_row(vec![
             claim.id().to_string(),
+            claim.about().standing.to_string(),
             claim.kind().to_string(),
-            claim.statement().to_string(),
+            claim.about().statement.to_string(),
             if conditions.is_empty() {
                 "–".into()
             } else {
                 conditions.join(" ")
             },
+            checked(*claim),
             proofs::standing(claim.id()),
             claim.twins().len().to_string(),
             claim.controls().len().to_string(),
@@ -129,9 +150,17 @@ pub fn suite(suite: &Suite, colour: Colour) -> String {
 
 /// What went wrong with a claim, in the order in which one would look: claim, numbers, reason, place, smallest case.
 pub fn failure_text(report: &check::Report, trainer: &str) -> String {
-    let mut text = format!("FAIL {}        trainer {trainer}\n", report.id);
+    let trainer = quoted(trainer);
+    let mut text = format!("FAIL {}        trainer {trainer}", report.id);
     if let Some(failure) = &report.failure {
+        let case = failure.case.as_ref().map(|path| quoted(&path.to_string_lossy()));
+        text += &case.as_ref().map_or("\n".into(), |case| format!("        case {case}\n"));
         text += &block(report.id, failure.observation.as_ref(), &failure.reason, &failure.scenario);
+        if let Some(case) = case {
+            let _ = writeln!(text, "  replay     perpend check {} --trainer {trainer} --case {case}", report.id);
+        }
+    } else {
+        text.push('\n');
     }
     for twin in report.twins.iter().filter(|twin| !twin.as_expected) {
         let _ = writeln!(
@@ -157,6 +186,16 @@ pub fn failure_text(report: &check::Report, trainer: &str) -> String {
     text
 }
 
+/// A word of a command line, in quotes where a shell would split it.
+fn quoted(word: &str) -> String {
+    let plain = |letter: char| letter.is_ascii_alphanumeric() || "-_./=:,+".contains(letter);
+    if !word.is_empty() && word.chars().all(plain) {
+        word.to_string()
+    } else {
+        format!("'{}'", word.replace('\'', r"'\''"))
+    }
+}
+
 /// The block that describes one broken case.
 pub fn block(
     id: &str,
@@ -172,7 +211,7 @@ pub fn block(
         } else {
             format!(" when {}", conditions.join(", "))
         };
-        let _ = writeln!(text, "  claim      {}{when}", claim.statement());
+        let _ = writeln!(text, "  claim      {}{when}", claim.about().statement);
     }
     if let Some(observation) = observation {
         let _ = writeln!(
@@ -284,12 +323,21 @@ fn coupling_text(coupling: &Coupling) -> String {
 /// All that is known of a claim.
 pub fn explain(claim: &dyn Claim) -> String {
     let mut text = format!("{}\n\n", claim.documentation());
-    let _ =
-        writeln!(text, "id          {}\nkind        {}\nstatement   {}", claim.id(), claim.kind(), claim.statement());
+    let _ = writeln!(
+        text,
+        "id          {}\nkind        {}\nstatement   {}",
+        claim.id(),
+        claim.kind(),
+        claim.about().statement
+    );
     for condition in claim.conditions() {
         let _ = writeln!(text, "condition   {condition}: {}", condition.describe());
     }
-    let _ = writeln!(text, "allowed     {}", claim.derivation());
+    let _ = writeln!(text, "checked     {}", checked(claim));
+    if let Sampling::Statistical { how, .. } = claim.about().sampling {
+        let _ = writeln!(text, "            {how}");
+    }
+    let _ = writeln!(text, "allowed     {}", claim.about().derivation);
     let _ = writeln!(text, "proof       {}", proofs::standing(claim.id()));
     for proof in proofs::of(claim.id()) {
         let file = proof.file().unwrap_or_else(|| "–".into());
@@ -303,4 +351,74 @@ pub fn explain(claim: &dyn Claim) -> String {
         let _ = writeln!(text, "control     {}", control.name);
     }
     text
+}
+
+/// Conditions × claims: for every condition that a claim lists, by how many times its allowance the claim breaks without it.
+pub fn matrix(matrix: &Matrix, colour: Colour) -> String {
+    let mut text = String::new();
+    let mut shown = table(&["claim", "without", "twin", "broke", "margin", ""]);
+    let mut add = |claim: &str, condition: &str, report: &check::SpecimenReport, twin: bool| {
+        let word = match (report.as_expected, twin) {
+            (true, true) => colour.paint(32, "breaks"),
+            (true, false) => colour.paint(36, "benign"),
+            (false, true) => colour.paint(31, "MUST BREAK"),
+            (false, false) => colour.paint(31, "MUST HOLD"),
+        };
+        let margin = format!("{:.1e}", report.margin);
+        let broke = format!("{}/{}", report.broke, report.seeds);
+        shown.add_row(vec![claim.into(), condition.into(), report.name.to_string(), broke, margin, word]);
+    };
+    let mut pairs = 0;
+    for row in &matrix.rows {
+        for cell in &row.cells {
+            pairs += 1;
+            let condition = cell.condition.to_string();
+            cell.twins.iter().for_each(|report| add(row.claim, &condition, report, true));
+            cell.benign.iter().for_each(|report| add(row.claim, &condition, report, false));
+        }
+        row.variants.iter().for_each(|report| add(row.claim, "–", report, true));
+        row.controls.iter().for_each(|report| add(row.claim, "–", report, false));
+    }
+    let all: BTreeSet<Condition> = matrix.rows.iter().flat_map(|row| &row.cells).map(|cell| cell.condition).collect();
+    let names: Vec<String> = all.iter().map(ToString::to_string).collect();
+    let mut grid = table(&[&["claim"], &names.iter().map(String::as_str).collect::<Vec<_>>()[..]].concat());
+    for row in &matrix.rows {
+        let cell = |condition: &Condition| match row.cells.iter().find(|cell| cell.condition == *condition) {
+            None => String::new(),
+            Some(cell) if !cell.is_shown() => colour.paint(31, "MISSING"),
+            Some(cell) => cell.margin().map_or("benign".into(), |margin| format!("{margin:.0e}")),
+        };
+        grid.add_row([row.claim.to_string()].into_iter().chain(all.iter().map(cell)));
+    }
+    text += &indented(&grid.to_string());
+    text.push('\n');
+    text += &indented(&shown.to_string());
+    let good = matrix.rows.iter().flat_map(|row| &row.cells).filter(|cell| cell.is_shown()).count();
+    let _ = writeln!(
+        text,
+        "\n{good} of {pairs} pairs of claim and condition are shown. A twin must break by {} times what is allowed, a benign \
+         violation must hold.",
+        check::TWIN_MARGIN
+    );
+    text
+}
+
+/// What a search found for each claim and condition.
+pub fn witnesses(found: &[(&'static str, Condition, Option<Found>)]) -> String {
+    let mut rows = table(&["claim", "without", "margin", "d", "items", "users", "steps", "drawn"]);
+    for (claim, condition, witness) in found {
+        let mut row = vec![claim.to_string(), condition.to_string()];
+        match witness {
+            None => row.push("not found in time".into()),
+            Some(found) => {
+                let scenario = &found.case.scenario;
+                row.push(format!("{:.1e}", found.margin));
+                let sizes = [scenario.dim, scenario.item.rows, scenario.user.rows, scenario.steps];
+                row.extend(sizes.map(|size| size.to_string()));
+                row.push(found.drawn.to_string());
+            }
+        }
+        rows.add_row(row);
+    }
+    indented(&rows.to_string())
 }

@@ -13,9 +13,16 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 
 use super::{Initial, Scenario, Tower};
-use crate::encoder::{Architecture, EncoderKind, affine, mlp, shared_linear, table, two_layer};
-use crate::loss::{Loss, info_nce::InfoNce};
-use crate::optimizer::decay::Form;
+use crate::encoder::activation::Activation;
+use crate::encoder::{
+    Architecture, Constant, EncoderKind, Form, Size, adapter, affine, bottleneck, dropout, gain_vector, graph, hash,
+    history_mean, layer_norm, mlp, projection, residual, shared_linear, table, two_layer, weight_norm,
+};
+use crate::loss::{
+    EpsilonOn, Loss, Objective, ObjectiveFunction, alignment_uniformity, bpr, bsl, contrastive, cosine_embedding,
+    full_softmax, info_nce, triplet,
+};
+use crate::optimizer::decay;
 use crate::optimizer::{Decay, Optimizer, Schedule, adagrad, adam, heavy_ball, nesterov, rowwise_adagrad, sgd};
 use crate::rounding::Precision;
 use crate::sampler::{Batch, Negatives, Sampler, in_batch::InBatch};
@@ -47,13 +54,29 @@ pub enum Optimizers {
     Any,
 }
 
-/// What the item tower of a random scenario may be; the user tower may always be anything.
+/// Which losses a scenario may have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Losses {
+    /// InfoNCE on cosines without an epsilon, with and without log-Q correction and duplicate masking.
+    InfoNce,
+    /// Every kind on cosines without an epsilon.
+    #[default]
+    Cosine,
+    /// Every kind on cosines, with every epsilon.
+    Guarded,
+    /// Every kind on cosines and inner products, with every epsilon.
+    Any,
+}
+
+/// What the loss and the item tower of a random scenario may be; the user tower may always be anything.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Family {
     /// Encoders of the item tower.
     pub encoders: Encoders,
     /// Optimizers of the item tower.
     pub optimizers: Optimizers,
+    /// Losses.
+    pub losses: Losses,
 }
 
 /// How the rows of the towers lie to each other.
@@ -77,12 +100,171 @@ struct Sizes {
     batch: usize,
     steps: usize,
     negatives: usize,
+    candidates: Candidates,
+}
+
+/// What is among the candidates of a pair, but its positive and its own negatives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Candidates {
+    /// The other positives, if there are no own negatives.
+    Default,
+    /// The other positives in any case.
+    InBatch,
+    /// This many items that all pairs share, and the other positives if there are no own negatives.
+    Shared(usize),
+    /// Every item.
+    Full,
 }
 
 fn sizes() -> impl Strategy<Value = Sizes> {
     let dim = prop_oneof![1 => Just(1usize), 6 => 2usize..=5, 2 => 6usize..=9];
-    (dim, 1usize..=5, 1usize..=4, 1usize..=5, 1usize..=5, prop_oneof![2 => Just(0usize), 1 => 1usize..=3])
-        .prop_map(|(dim, items, users, batch, steps, negatives)| Sizes { dim, items, users, batch, steps, negatives })
+    let candidates = prop_oneof![
+        6 => Just(Candidates::Default),
+        1 => Just(Candidates::InBatch),
+        1 => (1usize..=2).prop_map(Candidates::Shared),
+        1 => Just(Candidates::Full),
+    ];
+    let negatives = prop_oneof![2 => Just(0usize), 1 => 1usize..=3];
+    (dim, 1usize..=5, 1usize..=4, 1usize..=5, 1usize..=5, negatives, candidates).prop_map(
+        |(dim, items, users, batch, steps, negatives, candidates)| Sizes {
+            dim,
+            items,
+            users,
+            batch,
+            steps,
+            negatives,
+            candidates,
+        },
+    )
+}
+
+/// Losses of every kind with simple settings, or of some.
+pub fn losses(which: Losses) -> BoxedStrategy<Loss> {
+    let temperature = || (-3i32..=1).prop_map(|exponent| 2.0_f64.powi(exponent));
+    let margin = || (0i32..=4).prop_map(|n| f64::from(n) / 4.0);
+    let log_q = || prop_oneof![3 => Just(false), 1 => Just(true)];
+    let info_nce = (temperature(), log_q())
+        .prop_map(|(temperature, log_q)| Objective::InfoNce(info_nce::InfoNce { temperature, log_q }));
+    let any = prop_oneof![
+        6 => info_nce.clone(),
+        1 => temperature().prop_map(|temperature| Objective::FullSoftmax(full_softmax::FullSoftmax { temperature })),
+        1 => temperature().prop_map(|temperature| Objective::Bpr(bpr::Bpr { temperature })),
+        1 => margin().prop_map(|margin| Objective::Triplet(triplet::Triplet { margin })),
+        1 => (margin(), temperature())
+            .prop_map(|(margin, weight)| Objective::Contrastive(contrastive::Contrastive { margin, weight })),
+        1 => (temperature(), temperature()).prop_map(|(weight, t)| {
+            Objective::AlignmentUniformity(alignment_uniformity::AlignmentUniformity { weight, t })
+        }),
+        1 => margin().prop_map(|margin| Objective::CosineEmbedding(cosine_embedding::CosineEmbedding { margin })),
+        1 => (temperature(), temperature()).prop_map(|(positive_temperature, temperature)| {
+            Objective::Bsl(bsl::Bsl { positive_temperature, temperature })
+        }),
+    ];
+    let masks = || prop_oneof![3 => Just(false), 1 => Just(true)];
+    let cosine = |objective: BoxedStrategy<Objective>| {
+        (objective, masks()).prop_map(|(objective, mask_duplicates)| Loss {
+            mask_duplicates,
+            ..Loss::new(Similarity::Cosine, objective)
+        })
+    };
+    match which {
+        Losses::InfoNce => cosine(info_nce.boxed()).boxed(),
+        Losses::Cosine => cosine(any.boxed()).boxed(),
+        Losses::Guarded | Losses::Any => {
+            let inner_products = u32::from(which == Losses::Any);
+            let similarity = prop_oneof![3 => Just(Similarity::Cosine), inner_products => Just(Similarity::Dot)];
+            let epsilon = prop_oneof![1 => Just(0.0), 2 => (-4i32..=2).prop_map(|exponent| 2.0_f64.powi(exponent))];
+            let place = proptest::sample::select(EpsilonOn::ALL.to_vec());
+            (cosine(any.boxed()), similarity, epsilon, place)
+                .prop_map(|(loss, similarity, epsilon, epsilon_on)| Loss { similarity, epsilon, epsilon_on, ..loss })
+                .boxed()
+        }
+    }
+}
+
+/// Encoders of every kind, by the names that headers have for them. Those that read the other tower are among them: see
+/// [`EncoderKind::has_rows`] for what that tower must then be.
+pub fn kinds() -> Vec<(&'static str, BoxedStrategy<EncoderKind>)> {
+    use EncoderKind::*;
+    let bias = prop_oneof![Just(affine::Bias::Absent), Just(affine::Bias::Trained), Just(affine::Bias::Frozen)];
+    let activation = || prop_oneof![Just(Activation::Relu), Just(Activation::Gelu), Just(Activation::Tanh)];
+    let size = || 1usize..=3;
+    let hash = |hashes: std::ops::RangeInclusive<usize>, weights: &[hash::Weights]| {
+        let weights = proptest::sample::select(weights.to_vec());
+        (1usize..=4, hashes, weights)
+            .prop_map(|(buckets, hashes, weights)| Hash(hash::Hash { buckets, hashes, weights }))
+            .boxed()
+    };
+    let constant = [hash::Weights::Absent, hash::Weights::Fixed];
+    vec![
+        ("id", Just(Table(table::TableEncoder {})).boxed()),
+        (
+            "affine",
+            (size(), bias).prop_map(|(features, bias)| Affine(affine::Affine { features, bias })).boxed(),
+        ),
+        (
+            "two-layer",
+            (size(), size())
+                .prop_map(|(features, hidden)| TwoLayer(two_layer::TwoLayer { features, hidden }))
+                .boxed(),
+        ),
+        ("gain-vector", Just(GainVector(gain_vector::GainVector {})).boxed()),
+        (
+            "weight-norm",
+            any::<bool>().prop_map(|trained| WeightNorm(weight_norm::WeightNorm { trained })).boxed(),
+        ),
+        ("projection", (1usize..=4).prop_map(|inner| Projection(projection::Projection { inner })).boxed()),
+        ("dropout", (0u32..=3).prop_map(|n| Dropout(dropout::Dropout { rate: f64::from(n) / 4.0 })).boxed()),
+        (
+            "layer-norm",
+            (any::<bool>(), 1u32..=2)
+                .prop_map(|(affine, n)| LayerNorm(layer_norm::LayerNorm { affine, epsilon: f64::from(n) / 64.0 }))
+                .boxed(),
+        ),
+        ("hash", hash(1..=1, &constant)),
+        ("hash-sum", hash(2..=3, &constant)),
+        ("hash-weighted", hash(1..=3, &[hash::Weights::Trained])),
+        (
+            "shared-linear",
+            size().prop_map(|features| SharedLinear(shared_linear::SharedLinear { features })).boxed(),
+        ),
+        (
+            "bottleneck",
+            (size(), size())
+                .prop_map(|(features, rank)| Bottleneck(bottleneck::Bottleneck { features, rank }))
+                .boxed(),
+        ),
+        (
+            "adapter",
+            (size(), size(), any::<bool>(), any::<bool>())
+                .prop_map(|(features, rank, map, outer_trained)| {
+                    let base = if map { adapter::Base::Map } else { adapter::Base::Row };
+                    Adapter(adapter::Adapter { features, rank, base, outer_trained })
+                })
+                .boxed(),
+        ),
+        (
+            "mlp",
+            (size(), vec(1usize..=4, 0..=2), any::<bool>(), activation())
+                .prop_map(|(features, hidden, bias, activation)| Mlp(mlp::Mlp { features, hidden, bias, activation }))
+                .boxed(),
+        ),
+        (
+            "residual",
+            (size(), size(), 0usize..=2, activation(), any::<bool>())
+                .prop_map(|(features, hidden, depth, activation, bias)| {
+                    Residual(residual::Residual { features, hidden, depth, activation, bias })
+                })
+                .boxed(),
+        ),
+        (
+            "history-mean",
+            (1usize..=4, proptest::option::of(1usize..=4))
+                .prop_map(|(length, own_rows)| HistoryMean(history_mean::HistoryMean { length, own_rows }))
+                .boxed(),
+        ),
+        ("graph", any::<bool>().prop_map(|bipartite| Graph(graph::Graph { bipartite })).boxed()),
+    ]
 }
 
 /// Encoders of every kind, or those with private parameters and an isotropic Jacobian.
@@ -95,16 +277,11 @@ pub fn encoders(which: Encoders) -> BoxedStrategy<EncoderKind> {
     match which {
         Encoders::Table => Just(EncoderKind::Table(table::TableEncoder {})).boxed(),
         Encoders::Isotropic => isotropic.boxed(),
-        Encoders::Any => prop_oneof![
-            3 => isotropic,
-            1 => (1usize..=3, 1usize..=3)
-                .prop_map(|(features, hidden)| EncoderKind::TwoLayer(two_layer::TwoLayer { features, hidden })),
-            1 => (1usize..=3)
-                .prop_map(|features| EncoderKind::SharedLinear(shared_linear::SharedLinear { features })),
-            1 => (1usize..=3, vec(1usize..=4, 0..=2), any::<bool>())
-                .prop_map(|(features, hidden, bias)| EncoderKind::Mlp(mlp::Mlp { features, hidden, bias })),
-        ]
-        .boxed(),
+        Encoders::Any => {
+            // Tables oftener than any other: the corner angles need one on both sides.
+            let kinds = kinds().into_iter().map(|(name, kind)| (if name == "id" { 6 } else { 1 }, kind));
+            proptest::strategy::Union::new_weighted(kinds.collect()).boxed()
+        }
     }
 }
 
@@ -156,7 +333,7 @@ pub fn optimizers(which: Optimizers) -> BoxedStrategy<Optimizer> {
             let adagrad = schedules().prop_map(|lr| {
                 Optimizer::Adagrad(adagrad::Adagrad { lr, epsilon: 0.0625, decay: None, rows: Rows::Dense })
             });
-            let form = prop_oneof![Just(Form::Coupled), Just(Form::Decoupled)];
+            let form = prop_oneof![Just(decay::Form::Coupled), Just(decay::Form::Decoupled)];
             let decay = prop_oneof![
                 2 => Just(None),
                 1 => (1u32..=8, form).prop_map(|(n, form)| Some(Decay { rate: f64::from(n) / 64.0, form })),
@@ -186,37 +363,85 @@ fn without_zero_rows(values: &mut [f64], width: usize) {
     }
 }
 
+/// Values of a stretch of constants. A row of features is not zero: an embedding would have no direction.
+fn constant(constant: Constant) -> BoxedStrategy<Vec<f64>> {
+    let count = constant.count;
+    match constant.form {
+        Form::Features => quarters(count)
+            .prop_map(move |mut values| {
+                without_zero_rows(&mut values, count);
+                values
+            })
+            .boxed(),
+        Form::Offset => quarters(count).boxed(),
+        Form::Index { below, padding } => {
+            let row = (0..below).prop_map(|row| row as f64);
+            let place = if padding {
+                prop_oneof![4 => row, 1 => Just(-1.0)].boxed()
+            } else {
+                row.boxed()
+            };
+            vec(place, count)
+                .prop_map(|mut rows| {
+                    if rows.iter().all(|&row| row < 0.0) {
+                        rows[0] = 0.0;
+                    }
+                    rows
+                })
+                .boxed()
+        }
+        Form::Mask { kept } => vec(any::<bool>(), count)
+            .prop_map(move |keep| {
+                // Without a dropout rate nothing is dropped.
+                let none = keep.iter().all(|keep| !keep);
+                let mask = keep.iter().enumerate();
+                mask.map(|(k, &keep)| {
+                    if keep || kept == 1.0 || (none && k == 0) {
+                        kept
+                    } else {
+                        0.0
+                    }
+                })
+                .collect()
+            })
+            .boxed(),
+    }
+}
+
 /// A tower with explicit values, its parameters scaled by 2^`exponent` and its rates by the square of that, so that the
-/// relative step is the same at every scale.
-fn towers(
-    rows: usize,
-    dim: usize,
-    encoder: BoxedStrategy<EncoderKind>,
-    optimizer: BoxedStrategy<Optimizer>,
-) -> impl Strategy<Value = Tower> {
+/// relative step is the same at every scale. Where an activation is not homogeneous, scale is no symmetry and stays 1.
+fn towers(size: Size, encoder: EncoderKind, optimizer: BoxedStrategy<Optimizer>) -> impl Strategy<Value = Tower> {
     let exponent = prop_oneof![8 => Just(0i32), 1 => Just(-40), 1 => Just(40)];
-    (encoder, optimizer, exponent).prop_flat_map(move |(encoder, optimizer, exponent)| {
+    (optimizer, exponent).prop_flat_map(move |(optimizer, exponent)| {
+        let Size { dim, rows, .. } = size;
         // A row-wise rule keeps one accumulator a row and table; a recorded run shows one table.
         let several = encoder.blocks(rows, dim).len() > 1;
         let encoder = match optimizer {
             Optimizer::RowwiseAdagrad(_) if several => EncoderKind::Table(table::TableEncoder {}),
-            _ => encoder,
+            _ => encoder.clone(),
         };
         let blocks = encoder.blocks(rows, dim);
         let tables: Vec<_> = blocks.iter().map(|block| quarters(block.rows * block.width)).collect();
-        let constants = quarters(rows * encoder.constants(dim));
-        (tables, constants).prop_map(move |(mut tables, mut constants)| {
-            let scale = 2.0_f64.powi(exponent);
+        let forms = encoder.constants(size);
+        let shared = constant(Constant::features(encoder.shared_constants(dim)));
+        let constants: Vec<Vec<_>> = (0..rows).map(|_| forms.iter().map(|&form| constant(form)).collect()).collect();
+        (tables, shared, constants).prop_map(move |(mut tables, shared, mut constants)| {
+            let homogeneous = match &encoder {
+                EncoderKind::Mlp(mlp) => mlp.activation.is_homogeneous(),
+                EncoderKind::Residual(residual) => residual.activation.is_homogeneous(),
+                _ => true,
+            };
+            let scale = if homogeneous { 2.0_f64.powi(exponent) } else { 1.0 };
             for (values, block) in tables.iter_mut().zip(&blocks) {
                 without_zero_rows(values, block.width);
                 values.iter_mut().for_each(|x| *x *= scale);
             }
-            let features = encoder.constants(0);
-            for row in constants.chunks_exact_mut(encoder.constants(dim).max(1)) {
-                without_zero_rows(&mut row[..features], features);
-                // A frozen bias is on the scale of the parameters; features are not.
-                row[features..].iter_mut().for_each(|x| *x *= scale);
+            for (form, values) in constants.iter_mut().flat_map(|row| forms.iter().zip(row)) {
+                if form.form == Form::Offset {
+                    values.iter_mut().for_each(|x| *x *= scale);
+                }
             }
+            let constants = shared.iter().chain(constants.iter().flatten().flatten()).copied().collect();
             let mut optimizer = optimizer.clone();
             let squared = scale * scale;
             match optimizer.schedule_mut() {
@@ -236,30 +461,90 @@ fn towers(
     })
 }
 
-fn batches(sizes: Sizes) -> impl Strategy<Value = Vec<Batch>> {
+fn batches(sizes: Sizes, loss: &Loss) -> impl Strategy<Value = Vec<Batch>> + use<> {
+    let candidates = match loss.objective.wants_all_items() {
+        true => Candidates::Full,
+        false => sizes.candidates,
+    };
+    let (shared, in_batch) = match candidates {
+        Candidates::Default => (Just(Vec::new()).boxed(), None),
+        Candidates::InBatch => (Just(Vec::new()).boxed(), Some(true)),
+        Candidates::Shared(count) => (vec(0..sizes.items, count).boxed(), None),
+        Candidates::Full => (Just((0..sizes.items).collect()).boxed(), Some(false)),
+    };
+    let log_q = loss.objective.wants_log_q();
     let batch = (
         vec(0..sizes.users, sizes.batch),
         vec(0..sizes.items, sizes.batch),
         vec(vec(0..sizes.items, sizes.negatives), if sizes.negatives == 0 { 0 } else { sizes.batch }),
+        shared,
     )
-        .prop_map(|(users, positives, negatives)| Batch { users, positives, negatives });
+        .prop_flat_map(move |(users, positives, negatives, shared)| {
+            let batch = Batch { users, positives, negatives, shared, in_batch, log_q: Vec::new() };
+            let corrected = if log_q { batch.item_slots().len() } else { 0 };
+            vec((-16i32..=0).prop_map(|n| f64::from(n) / 4.0), corrected)
+                .prop_map(move |log_q| Batch { log_q, ..batch.clone() })
+        });
     vec(batch, sizes.steps)
 }
 
-/// Random scenarios with cosine InfoNCE whose item tower belongs to the family.
+/// Random scenarios whose loss and item tower belong to the family.
 pub fn scenarios(family: Family) -> impl Strategy<Value = Scenario> {
+    scenarios_of(Parts::from(family))
+}
+
+/// What random scenarios are made of.
+#[derive(Debug, Clone)]
+pub struct Parts {
+    /// Losses.
+    pub losses: BoxedStrategy<Loss>,
+    /// Encoders of the item tower.
+    pub encoders: BoxedStrategy<EncoderKind>,
+    /// Optimizers of the item tower.
+    pub optimizers: BoxedStrategy<Optimizer>,
+    /// Whether the user tower may pool the rows that an item tower looks up.
+    pub pooled: bool,
+}
+
+impl From<Family> for Parts {
+    fn from(family: Family) -> Self {
+        Parts {
+            losses: losses(family.losses),
+            encoders: encoders(family.encoders),
+            optimizers: optimizers(family.optimizers),
+            pooled: false,
+        }
+    }
+}
+
+/// Random scenarios of these parts. Whatever the user tower is, the item tower is what it says, but for a user tower that
+/// pools the item tower's rows.
+pub fn scenarios_of(parts: Parts) -> impl Strategy<Value = Scenario> + use<> {
+    let Parts { losses: loss, encoders: encoder, optimizers: optimizer, pooled } = parts;
+    // Where a tower reads rows that are not there, the user tower is made a table.
+    let pair = (encoder, encoders(Encoders::Any)).prop_map(move |(item, user)| {
+        let readable = item.has_rows() && (pooled || !matches!(item, EncoderKind::Table(_)));
+        let refused = user.reads_other() && !readable;
+        let needed = item.reads_other() && !user.has_rows();
+        let user = if refused || needed {
+            EncoderKind::Table(table::TableEncoder {})
+        } else {
+            user
+        };
+        (item, user)
+    });
     let corner = prop_oneof![
         6 => Just(Corner::None),
         1 => Just(Corner::Parallel),
         1 => Just(Corner::Antiparallel),
         1 => Just(Corner::Duplicates),
     ];
-    let temperature = (-3i32..=1).prop_map(|exponent| 2.0_f64.powi(exponent));
-    (sizes(), corner, temperature).prop_flat_map(move |(sizes, corner, temperature)| {
+    (sizes(), corner, loss, pair).prop_flat_map(move |(sizes, corner, loss, (item, user))| {
+        let size = |rows, other_rows| Size { dim: sizes.dim, rows, other_rows };
         (
-            towers(sizes.items, sizes.dim, encoders(family.encoders), optimizers(family.optimizers)),
-            towers(sizes.users, sizes.dim, encoders(Encoders::Any), optimizers(Optimizers::Any)),
-            batches(sizes),
+            towers(size(sizes.items, sizes.users), item, optimizer.clone()),
+            towers(size(sizes.users, sizes.items), user, optimizers(Optimizers::Any)),
+            batches(sizes, &loss),
         )
             .prop_map(move |(mut item, user, batches)| {
                 align(&mut item, &user, corner, sizes.dim);
@@ -268,7 +553,7 @@ pub fn scenarios(family: Family) -> impl Strategy<Value = Scenario> {
                     steps: sizes.steps,
                     seed: 0,
                     precision: Precision::F64,
-                    loss: Loss::InfoNce(InfoNce { similarity: Similarity::Cosine, temperature, epsilon: 0.0 }),
+                    loss: loss.clone(),
                     sampler: Sampler { batch: sizes.batch, exponent: 0.0, negatives: Negatives::InBatch(InBatch {}) },
                     item,
                     user,
@@ -325,7 +610,8 @@ mod tests {
     #[test]
     fn generators_cover_dimensions_encoders_optimizers_and_corner_angles() {
         let mut runner = TestRunner::deterministic();
-        let strategy = scenarios(Family { encoders: Encoders::Any, optimizers: Optimizers::Any });
+        let family = Family { encoders: Encoders::Any, optimizers: Optimizers::Any, losses: Losses::Any };
+        let strategy = scenarios_of(Parts { pooled: true, ..Parts::from(family) });
         let mut seen: BTreeMap<String, usize> = BTreeMap::new();
         let mut see = |what: String| *seen.entry(what).or_default() += 1;
         for _ in 0..3000 {
@@ -338,6 +624,12 @@ mod tests {
                 see(format!("{side} encoder {}", tower.encoder.name()));
                 if let EncoderKind::Mlp(mlp) = &tower.encoder {
                     see(format!("{side} depth {}", mlp.hidden.len() + 1));
+                    see(format!("{side} {:?} bias {}", mlp.activation, mlp.bias));
+                }
+                see(format!("{side} pooled {}", scenario.is_pooled(side)));
+                see(format!("{side} tables {}", tower.encoder.blocks(tower.rows, scenario.dim).len().min(2)));
+                for form in tower.encoder.constants(scenario.size(side)) {
+                    see(format!("{side} {}", form.name));
                 }
                 if let EncoderKind::Affine(affine) = &tower.encoder {
                     see(format!("{side} bias {:?}", affine.bias));
@@ -352,6 +644,20 @@ mod tests {
             let session = Session::<f64>::new(&materialised);
             let batch = &materialised.batches[0];
             see(format!("own negatives {}", !batch.negatives.is_empty()));
+            see(format!("in batch {}", batch.has_in_batch_negatives()));
+            see(format!("shared {}, in batch {}", !batch.shared.is_empty(), batch.has_in_batch_negatives()));
+            see(format!("mixed {}", scenario.mixes_negatives()));
+            let loss = &scenario.loss;
+            see(format!("loss {}, {}", loss.objective.name(), loss.similarity));
+            see(format!("log-Q {}", loss.objective.wants_log_q()));
+            let masks = |pair| {
+                let candidates = batch.candidates(pair).without_duplicates(&batch.item_slots());
+                loss.mask_duplicates && !candidates.masked().is_empty()
+            };
+            see(format!("masked {}", (0..batch.users.len()).any(masks)));
+            if loss.epsilon > 0.0 {
+                see(format!("epsilon on {:?}", loss.epsilon_on));
+            }
             let mut slots = batch.item_slots();
             slots.sort_unstable();
             see(format!("duplicates {}", slots.windows(2).any(|pair| pair[0] == pair[1])));
@@ -383,11 +689,17 @@ mod tests {
             (1..=9).map(|dim| format!("dim {dim}")).collect::<Vec<_>>(),
             (1..=5).map(|steps| format!("steps {steps}")).collect(),
             (1..=5).map(|rows| format!("item rows {rows}")).collect(),
-            ["id", "affine", "two-layer", "shared-linear", "mlp"]
-                .map(|name| format!("item encoder {name}"))
+            kinds().iter().map(|(name, _)| format!("item encoder {name}")).collect(),
+            kinds().iter().map(|(name, _)| format!("user encoder {name}")).collect(),
+            ["Relu", "Gelu", "Tanh"]
+                .iter()
+                .flat_map(|name| [true, false].map(|bias| format!("item {name} bias {bias}")))
+                .collect(),
+            ["pooled true", "pooled false", "tables 0", "tables 1", "tables 2"]
+                .map(|what| format!("item {what}"))
                 .into(),
-            ["id", "affine", "two-layer", "shared-linear", "mlp"]
-                .map(|name| format!("user encoder {name}"))
+            ["features", "bias", "base", "length", "mask", "hashes", "weights", "history", "neighbours"]
+                .map(|name| format!("item {name}"))
                 .into(),
             (1..=3).map(|depth| format!("item depth {depth}")).collect(),
             ["Trained", "Frozen", "Absent"].map(|bias| format!("item bias {bias}")).into(),
@@ -400,6 +712,24 @@ mod tests {
                 .map(String::from)
                 .into(),
             ["angle parallel", "angle antiparallel", "angle oblique"].map(String::from).into(),
+            ["in batch true", "in batch false", "mixed true", "mixed false", "log-Q true", "masked true"]
+                .map(String::from)
+                .into(),
+            ["shared true, in batch true", "shared true, in batch false"].map(String::from).into(),
+            [
+                "info-nce",
+                "full-softmax",
+                "bpr",
+                "triplet",
+                "contrastive",
+                "alignment-uniformity",
+                "cosine-embedding",
+                "bsl",
+            ]
+            .iter()
+            .flat_map(|name| Similarity::ALL.iter().map(move |similarity| format!("loss {name}, {similarity}")))
+            .collect(),
+            EpsilonOn::ALL.map(|place| format!("epsilon on {place:?}")).into(),
             ["scale huge", "scale tiny", "scale common"].map(String::from).into(),
         ]
         .concat();
@@ -410,7 +740,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn random_scenarios_survive_toml_and_json(scenario in scenarios(Family { encoders: Encoders::Any, optimizers: Optimizers::Any })) {
+        fn random_scenarios_survive_toml_and_json(scenario in scenarios(Family { encoders: Encoders::Any, optimizers: Optimizers::Any, losses: Losses::Any })) {
             prop_assert_eq!(&Scenario::from_toml(&scenario.to_toml()).unwrap(), &scenario);
             prop_assert_eq!(&Scenario::from_json(&scenario.to_json()).unwrap(), &scenario);
         }

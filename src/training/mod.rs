@@ -253,7 +253,7 @@ fn run<F: Real>(
         };
         session.apply(&outcome);
         if let Some(recorder) = recorder.as_mut().filter(|_| recorded) {
-            recorder.after(&session)?;
+            recorder.after(&session, &outcome)?;
         }
         losses.resize(epoch + 1, (0, 0.0));
         losses[epoch].0 += 1;

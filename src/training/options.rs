@@ -7,7 +7,7 @@ use super::EvaluationOptions;
 use crate::encoder::{EncoderKind, table::TableEncoder};
 use crate::error::{Error, Result};
 use crate::interactions::Dataset;
-use crate::loss::{Loss, info_nce::InfoNce};
+use crate::loss::Loss;
 use crate::optimizer::decay::Form;
 use crate::optimizer::{
     Decay, Optimizer, adagrad::Adagrad, adam::Adam, heavy_ball::HeavyBall, nesterov::Nesterov,
@@ -246,7 +246,7 @@ impl TrainOptions {
             },
             seed: self.seed,
             precision: self.precision,
-            loss: Loss::InfoNce(InfoNce { similarity: self.similarity, temperature, epsilon: 0.0 }),
+            loss: Loss::info_nce(self.similarity, temperature),
             sampler: Sampler {
                 batch,
                 exponent: 1.0,

@@ -1,11 +1,11 @@
 //! Where a training run goes: a folder of four files, each of which appears completely or not at all.
 
 use std::collections::BTreeMap;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use super::Training;
 use crate::error::{Error, Result};
+use crate::files;
 use crate::geometry::Table;
 use crate::rounding::Precision;
 use crate::trajectory::{Array, Element, Side, Similarity, read_arrays, write_arrays};
@@ -80,21 +80,7 @@ impl Folder {
     }
 
     fn write_text(&self, name: &str, text: &str) -> Result<()> {
-        let path = self.output.folder.join(name);
-        let failed = |error: std::io::Error| Error::io(&path, "write", &error);
-        let mut builder = tempfile::Builder::new();
-        builder.prefix(".perpend-").suffix(".part");
-        // Temporary files are private by default; a finished file has the permissions of any new file.
-        #[cfg(unix)]
-        builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-        let mut temporary = builder.tempfile_in(&self.output.folder).map_err(failed)?;
-        temporary.write_all(text.as_bytes()).and_then(|()| temporary.as_file().sync_all()).map_err(failed)?;
-        if self.force() {
-            temporary.persist(&path).map_err(|error| failed(error.error))?;
-        } else {
-            temporary.persist_noclobber(&path).map_err(|error| failed(error.error))?;
-        }
-        Ok(())
+        files::write_text(&self.output.folder.join(name), self.force(), text)
     }
 
     pub(super) fn keep(mut self) {

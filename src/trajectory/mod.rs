@@ -97,6 +97,14 @@ impl Side {
         }
     }
 
+    /// The tower beside it.
+    pub const fn other(self) -> Side {
+        match self {
+            Side::Item => Side::User,
+            Side::User => Side::Item,
+        }
+    }
+
     /// The prefix of this tower's arrays and settings.
     pub(crate) const fn prefix(self) -> &'static str {
         match self {

@@ -911,10 +911,10 @@ fn an_existing_file_is_kept_unless_forced_and_nothing_is_left_behind() {
         std::io::Write::write_all(out, &[0; 100_000])?;
         Err(std::io::Error::other("disk full"))
     };
-    let error = container::write_atomically(&path, true, halfway, |_| Ok(())).unwrap_err();
+    let error = crate::files::write_atomically(&path, true, halfway, |_| Ok(())).unwrap_err();
     assert_eq!(error.to_string(), format!("{}: cannot write: disk full", path.display()));
     kept();
-    container::write_atomically(&path, true, |_| Ok(()), |_| Err(Error::internal("no"))).unwrap_err();
+    crate::files::write_atomically(&path, true, |_| Ok(()), |_| Err(Error::internal("no"))).unwrap_err();
     kept();
     // Forced, also over the very file that is mapped.
     trajectory.save(&path, true).unwrap();

@@ -10,6 +10,7 @@ use super::array::Element;
 use super::container::{self, Entry};
 use super::{Settings, Trajectory};
 use crate::error::{Error, Result};
+use crate::files;
 
 /// Encoded at a time.
 const CHUNK: usize = 1 << 13;
@@ -55,8 +56,8 @@ impl Writer {
     /// # Errors
     /// Where the file exists and `force` is not set, or its folder does not exist.
     pub fn create(path: &Path, force: bool, settings: Settings) -> Result<Writer> {
-        container::refuse_existing(path, force)?;
-        let folder = container::folder(path);
+        files::refuse_existing(path, force)?;
+        let folder = files::folder(path);
         if !folder.is_dir() {
             return Err(Error::input(path.display(), "an existing folder", folder.display()));
         }
@@ -122,7 +123,7 @@ impl Writer {
         }
         let failed = |error: std::io::Error| Error::io(&self.path, "write", &error);
         if !self.spools.contains_key(name) {
-            let file = tempfile::tempfile_in(container::folder(&self.path)).map_err(failed)?;
+            let file = tempfile::tempfile_in(files::folder(&self.path)).map_err(failed)?;
             let file = BufWriter::with_capacity(1 << 16, file);
             self.spools
                 .insert(name.to_owned(), Spool { element, row_shape: row_shape.to_vec(), entries: 0, file });
@@ -168,7 +169,7 @@ impl Writer {
             Ok(())
         };
         let origin = path.display().to_string();
-        container::write_atomically(&path, force, write, |temporary| {
+        crate::files::write_atomically(&path, force, write, |temporary| {
             Trajectory::from_contents(origin, container::read(temporary)?).map(drop)
         })
     }

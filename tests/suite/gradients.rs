@@ -6,13 +6,14 @@
 
 use std::cmp::Ordering;
 
-use perpend::encoder::{Architecture, EncoderKind, affine::Bias};
+use perpend::encoder::activation::Activation;
+use perpend::encoder::{Architecture, EncoderKind, Form, affine::Bias};
 use perpend::geometry::{Table, norm_f64};
 use perpend::jacobian::{directional_derivative_within, reach};
-use perpend::loss::{Loss, info_nce::InfoNce};
+use perpend::loss::Loss;
 use perpend::number::{Dual, Field, Real, Running};
 use perpend::sampler::Batch;
-use perpend::scenario::random::{Encoders, Family, Optimizers, scenarios};
+use perpend::scenario::random::{Losses, Optimizers, Parts, kinds, losses, optimizers, scenarios_of};
 use perpend::scenario::{Initial, Materialised, Scenario};
 use perpend::trajectory::{Side, Similarity};
 use proptest::strategy::{Strategy, ValueTree};
@@ -58,18 +59,20 @@ fn configured(
     random: &mut ChaCha8Rng,
 ) -> Materialised {
     scenario.steps = 1;
-    let (dim, items) = (scenario.dim, scenario.item.rows);
+    let items = scenario.item.rows;
     let mut batch = scenario.batches.take().expect("random scenarios have explicit batches").swap_remove(0);
     let count = random.random_range(1..=3);
-    batch.negatives.clear();
+    batch = Batch { users: batch.users, positives: batch.positives, ..Batch::default() };
     if configuration.own_negatives {
         let mut own = || (0..count).map(|_| random.random_range(0..items)).collect();
         batch.negatives = batch.users.iter().map(|_| own()).collect();
     }
     for side in Side::ALL {
+        let (dim, size) = (scenario.dim, scenario.size(side));
         let tower = scenario.tower_mut(side);
-        let features = tower.encoder.constants(0);
-        let width = tower.encoder.constants(dim).max(1);
+        let forms = tower.encoder.constants(size);
+        let offsets: Vec<bool> = (forms.iter()).flat_map(|form| vec![form.form == Form::Offset; form.count]).collect();
+        let shared = tower.encoder.shared_constants(dim);
         let Initial::Explicit { tables, constants } = &mut tower.initial else {
             panic!("explicit values")
         };
@@ -84,14 +87,12 @@ fn configured(
             let jitter = if generic { size * signed(random) / 8.0 } else { 0.0 };
             *x = (*x + jitter) * scale;
         }
-        for row in constants.chunks_exact_mut(width) {
-            row[features..].iter_mut().for_each(|bias| *bias *= scale);
+        for row in constants[shared..].chunks_exact_mut(offsets.len().max(1)) {
+            row.iter_mut().zip(&offsets).filter(|(_, offset)| **offset).for_each(|(x, _)| *x *= scale);
         }
     }
     scenario.batches = Some(vec![batch.clone()]);
-    let Loss::InfoNce(InfoNce { temperature, .. }) = scenario.loss;
-    let loss = InfoNce { similarity: configuration.similarity, temperature, epsilon: 0.0 };
-    scenario.loss = Loss::InfoNce(loss.clone());
+    scenario.loss = Loss::info_nce(configuration.similarity, scenario.loss.temperature().expect("InfoNCE has one"));
     if configuration.clamped {
         // Just above the median norm: rows on both sides of the clamp.
         let model = scenario.materialise().expect("a valid scenario");
@@ -105,45 +106,84 @@ fn configured(
         norms.sort_by(f64::total_cmp);
         let median = norms[norms.len() / 2];
         let epsilon = if median > 0.0 { median * 1.03125 } else { 1.0 };
-        scenario.loss = Loss::InfoNce(InfoNce { epsilon, ..loss });
+        scenario.loss.epsilon = epsilon;
     }
     scenario.materialise().expect("a valid scenario")
 }
 
+/// The activation of a tower and all pre-activations of a row; written from the encoders' formulas, not from their code.
+fn pre_activations<F: Real>(model: &Materialised, side: Side, tables: &[Table<F>], row: usize) -> (Activation, Vec<F>) {
+    let own = &tables[places(model, side)];
+    let x: Vec<F> = model.tower(side).constants.row(row).iter().map(|&x| F::from_f64(x)).collect();
+    let product =
+        |weights: &[F], x: &[F]| weights.iter().zip(x).fold(F::zero(), |sum, (w, x)| sum + w.clone() * x.clone());
+    // The bias stands at the end of a unit's row.
+    let units = |layer: &Table<F>, x: &[F], bias: bool| -> Vec<F> {
+        let unit = |k: usize| {
+            let row = layer.row(k);
+            product(row, x) + if bias { row[x.len()].clone() } else { F::zero() }
+        };
+        (0..layer.rows()).map(unit).collect()
+    };
+    let half = F::from_f64(0.5);
+    let bend = |activation: Activation, pre: &[F]| -> Vec<F> {
+        let one = |x: &F| match activation {
+            Activation::Relu => x.clone().max(F::zero()),
+            Activation::Tanh => x.clone().tanh(),
+            Activation::Gelu => {
+                let cube = x.clone() * x.clone() * x.clone();
+                let inner =
+                    (x.clone() + F::from_f64(0.044715) * cube) * F::from_f64((2.0 / std::f64::consts::PI).sqrt());
+                half.clone() * x.clone() * (F::one() + inner.tanh())
+            }
+        };
+        pre.iter().map(one).collect()
+    };
+    match &model.scenario.tower(side).encoder {
+        EncoderKind::TwoLayer(_) => {
+            let weights = own[0].row(row).chunks_exact(x.len());
+            (Activation::Relu, weights.map(|w| product(w, &x)).collect())
+        }
+        EncoderKind::Mlp(mlp) => {
+            let (mut all, mut input) = (Vec::new(), x);
+            for layer in &own[..mlp.hidden.len()] {
+                let pre = units(layer, &input, mlp.bias);
+                input = bend(mlp.activation, &pre);
+                all.extend(pre);
+            }
+            (mlp.activation, all)
+        }
+        EncoderKind::Residual(residual) => {
+            let (mut all, mut stream) = (Vec::new(), units(&own[0], &x, false));
+            for block in own[1..].chunks_exact(2) {
+                let pre = units(&block[0], &stream, residual.bias);
+                let branch = units(&block[1], &bend(residual.activation, &pre), residual.bias);
+                stream = stream.into_iter().zip(branch).map(|(h, b)| h + b).collect();
+                all.extend(pre);
+            }
+            (residual.activation, all)
+        }
+        _ => (Activation::Relu, Vec::new()),
+    }
+}
+
 /// On which side of every kink the model is: signs of ReLU pre-activations and of ‖q‖ − ε, over all rows in use.
-/// Written from the encoders' formulas, not from their code. None where a cosine of a zero vector is asked for.
+/// None where a cosine of a zero vector is asked for.
 fn sides_of_kinks(model: &Materialised, tables: &[Table<f64>], batch: &Batch) -> Option<Vec<Option<Ordering>>> {
     let mut signs = Vec::new();
-    let Loss::InfoNce(loss) = &model.scenario.loss;
+    let loss = &model.scenario.loss;
     for (side, rows) in [(Side::Item, batch.item_slots()), (Side::User, batch.users.clone())] {
-        let own = &tables[places(model, side)];
-        let constants = &model.tower(side).constants;
-        let product = |weights: &[f64], x: &[f64]| weights.iter().zip(x).map(|(w, x)| w * x).sum::<f64>();
         for &row in &rows {
-            match &model.scenario.tower(side).encoder {
-                EncoderKind::TwoLayer(_) => {
-                    let x = constants.row(row);
-                    let weights = own[0].row(row).chunks_exact(x.len());
-                    signs.extend(weights.map(|w| product(w, x).partial_cmp(&0.0)));
-                }
-                EncoderKind::Mlp(mlp) => {
-                    let mut input = constants.row(row).to_vec();
-                    for layer in &own[..mlp.hidden.len()] {
-                        let bias = |k: usize| if mlp.bias { layer.row(k)[input.len()] } else { 0.0 };
-                        let units = 0..layer.rows();
-                        let pre: Vec<f64> = units.map(|k| product(layer.row(k), &input) + bias(k)).collect();
-                        signs.extend(pre.iter().map(|x| x.partial_cmp(&0.0)));
-                        input = pre.into_iter().map(|x| x.max(0.0)).collect();
-                    }
-                }
-                _ => {}
+            let (activation, pres) = pre_activations(model, side, tables, row);
+            if activation == Activation::Relu {
+                signs.extend(pres.iter().map(|x| x.partial_cmp(&0.0)));
             }
         }
         if loss.similarity == Similarity::Cosine {
             let embeddings = embeddings(model, side, tables, &rows);
             for row in 0..embeddings.rows() {
                 let norm = norm_f64(embeddings.row(row));
-                if norm == 0.0 && loss.epsilon == 0.0 {
+                if (norm == 0.0 && loss.epsilon == 0.0) || norm.is_nan() {
                     return None;
                 }
                 signs.push(norm.partial_cmp(&loss.epsilon));
@@ -153,10 +193,32 @@ fn sides_of_kinks(model: &Materialised, tables: &[Table<f64>], batch: &Batch) ->
     Some(signs)
 }
 
+/// The rates at which an encoder's own curved functions pass through their unit of change: smooth activations, and the
+/// lengths and deviations that rows are divided by.
+fn curved_rates(model: &Materialised, side: Side, tables: &[Table<Dual>], row: usize) -> Vec<f64> {
+    let own = &tables[places(model, side)];
+    let speed = |row: &[Dual]| norm_f64(&row.iter().map(|x| x.derivative()).collect::<Vec<_>>());
+    let values = |row: &[Dual]| row.iter().map(Field::to_f64).collect::<Vec<_>>();
+    match &model.scenario.tower(side).encoder {
+        EncoderKind::WeightNorm(_) => vec![speed(own[0].row(row)) / norm_f64(&values(own[0].row(row)))],
+        EncoderKind::LayerNorm(layer) => {
+            let values = values(own[0].row(row));
+            let mean = values.iter().sum::<f64>() / values.len() as f64;
+            let variance = values.iter().map(|x| (x - mean) * (x - mean)).sum::<f64>() / values.len() as f64;
+            vec![speed(own[0].row(row)) / (variance + layer.epsilon).sqrt()]
+        }
+        _ => match pre_activations(model, side, tables, row) {
+            (Activation::Relu, _) => Vec::new(),
+            (_, pres) => pres.iter().map(|x| x.derivative().abs()).collect(),
+        },
+    }
+}
+
 /// The distance over which the loss changes by its own size along a direction: the inverse of the fastest relative rate
-/// among parameters, embeddings and logits.
+/// among parameters, embeddings, logits and whatever is curved inside an encoder.
 fn scale(model: &Materialised, tables: &[Table<f64>], direction: &[Table<f64>], batch: &Batch) -> f64 {
-    let Loss::InfoNce(loss) = &model.scenario.loss;
+    let loss = &model.scenario.loss;
+    let temperature = loss.temperature().expect("InfoNCE has one");
     let pairs = tables.iter().zip(direction);
     let forward: Vec<Table<Dual>> = pairs
         .clone()
@@ -176,10 +238,10 @@ fn scale(model: &Materialised, tables: &[Table<f64>], direction: &[Table<f64>], 
     let parameters = pairs.map(|(table, direction)| largest(direction.values()) / largest(table.values()));
     let relative = users.iter().chain(&items).map(|(norm, slope)| slope / norm.max(loss.epsilon));
     let logits: Vec<f64> = match loss.similarity {
-        Similarity::Cosine => relative.clone().map(|rate| 2.0 * rate / loss.temperature).collect(),
+        Similarity::Cosine => relative.clone().map(|rate| 2.0 * rate / temperature).collect(),
         Similarity::Dot => users
             .iter()
-            .flat_map(|u| items.iter().map(move |q| (u.0 * q.1 + u.1 * q.0) / loss.temperature))
+            .flat_map(|u| items.iter().map(move |q| (u.0 * q.1 + u.1 * q.0) / temperature))
             .collect(),
     };
     // A dot product has no business with ‖q̇‖/‖q‖.
@@ -187,7 +249,15 @@ fn scale(model: &Materialised, tables: &[Table<f64>], direction: &[Table<f64>], 
         Similarity::Cosine => relative.collect(),
         Similarity::Dot => Vec::new(),
     };
-    1.0 / parameters.chain(relative).chain(logits).filter(|rate| rate.is_finite()).fold(0.5, f64::max)
+    let rows = batch.item_slots().into_iter().map(|row| (Side::Item, row));
+    let rows = rows.chain(batch.users.iter().map(|&row| (Side::User, row)));
+    let curved = rows.flat_map(|(side, row)| curved_rates(model, side, &forward, row));
+    1.0 / parameters
+        .chain(relative)
+        .chain(logits)
+        .chain(curved)
+        .filter(|rate| rate.is_finite())
+        .fold(0.5, f64::max)
 }
 
 /// A random direction through the tables of some places, in every table on the scale of its parameters.
@@ -301,13 +371,16 @@ fn plant(mistake: Mistake, model: &Materialised, gradient: &[Table<Rounded>]) ->
     let mut wrong = gradient.to_vec();
     let encoder = &model.scenario.item.encoder;
     let own = places(model, Side::Item);
+    if own.is_empty() {
+        return None;
+    }
     match mistake {
         Mistake::Sign => {
             let last = &mut wrong[own.end - 1];
             *last = last.map(|&g| -g);
         }
         Mistake::Transposed => {
-            let features = model.scenario.item.encoder.constants(0);
+            let constants = encoder.constants(model.scenario.size(Side::Item));
             let matrix: &mut dyn FnMut(&mut [Rounded], usize) = &mut |values, columns| {
                 let old = values.to_vec();
                 let rows = old.len() / columns;
@@ -316,16 +389,21 @@ fn plant(mistake: Mistake, model: &Materialised, gradient: &[Table<Rounded>]) ->
                 }
             };
             match encoder {
-                EncoderKind::Table(_) => return None,
                 EncoderKind::Affine(_) | EncoderKind::TwoLayer(_) => {
                     let table = &mut wrong[own.start];
+                    let features = constants[0].count;
                     (0..table.rows()).for_each(|row| matrix(table.row_mut(row), features));
                 }
-                EncoderKind::SharedLinear(_) | EncoderKind::Mlp(_) => {
+                EncoderKind::SharedLinear(_)
+                | EncoderKind::Mlp(_)
+                | EncoderKind::Residual(_)
+                | EncoderKind::Bottleneck(_)
+                | EncoderKind::Adapter(_) => {
                     let table = &mut wrong[own.start];
                     let width = table.width();
                     matrix(table.values_mut(), width);
                 }
+                _ => return None,
             }
         }
         Mistake::NoBias => match encoder {
@@ -337,6 +415,15 @@ fn plant(mistake: Mistake, model: &Materialised, gradient: &[Table<Rounded>]) ->
                     let last = table.width() - 1;
                     (0..table.rows()).for_each(|row| table.row_mut(row)[last] = Rounded::from_f64(0.0));
                 }
+            }
+            EncoderKind::Residual(residual) if residual.bias && residual.depth > 0 => {
+                for table in &mut wrong[own.start + 1..own.end] {
+                    let last = table.width() - 1;
+                    (0..table.rows()).for_each(|row| table.row_mut(row)[last] = Rounded::from_f64(0.0));
+                }
+            }
+            EncoderKind::LayerNorm(layer) if layer.affine => {
+                wrong[own.end - 1].values_mut().fill(Rounded::from_f64(0.0));
             }
             _ => return None,
         },
@@ -376,7 +463,13 @@ fn gradients_of(name: &str) -> Tally {
     let mut tally = Tally::default();
     let mut runner = TestRunner::deterministic();
     let mut random = random(7);
-    let strategy = scenarios(Family { encoders: Encoders::Any, optimizers: Optimizers::Any });
+    let (_, kind) = kinds().into_iter().find(|(kind, _)| *kind == name).expect("an encoder of this name");
+    let strategy = scenarios_of(Parts {
+        encoders: kind,
+        optimizers: optimizers(Optimizers::Any),
+        losses: losses(Losses::InfoNce),
+        pooled: true,
+    });
     for configuration in CONFIGURATIONS {
         let mut judged = 0;
         while judged < ARCHITECTURES {
@@ -472,29 +565,42 @@ fn assert_judged(tally: &Tally, mistakes: &[Mistake]) {
     }
 }
 
-#[test]
-fn gradients_of_tables_agree_with_differences_and_dual_numbers() {
-    assert_judged(&gradients_of("id"), &[Mistake::Sign, Mistake::LostRow, Mistake::Scale]);
+/// Gradients of an encoder in all configurations agree with differences and dual numbers, which notice these mistakes.
+macro_rules! gradients {
+    ($($test:ident: $name:literal, $mistakes:expr;)*) => {
+        $(#[test]
+        fn $test() {
+            assert_judged(&gradients_of($name), &$mistakes);
+        })*
+
+        #[test]
+        fn every_encoder_is_judged() {
+            let judged = [$($name),*];
+            assert_eq!(judged.to_vec(), kinds().iter().map(|(name, _)| *name).collect::<Vec<_>>());
+        }
+    };
 }
 
-#[test]
-fn gradients_of_affine_maps_agree_with_differences_and_dual_numbers() {
-    assert_judged(&gradients_of("affine"), &MISTAKES);
-}
+use Mistake::{LostRow, NoBias, Scale, Sign, Transposed};
 
-#[test]
-fn gradients_of_two_layer_networks_agree_with_differences_and_dual_numbers() {
-    let mistakes = [Mistake::Sign, Mistake::Transposed, Mistake::LostRow, Mistake::Scale];
-    assert_judged(&gradients_of("two-layer"), &mistakes);
-}
-
-#[test]
-fn gradients_of_shared_linear_maps_agree_with_differences_and_dual_numbers() {
-    let mistakes = [Mistake::Sign, Mistake::Transposed, Mistake::LostRow, Mistake::Scale];
-    assert_judged(&gradients_of("shared-linear"), &mistakes);
-}
-
-#[test]
-fn gradients_of_relu_towers_agree_with_differences_and_dual_numbers() {
-    assert_judged(&gradients_of("mlp"), &MISTAKES);
+gradients! {
+    gradients_of_tables: "id", [Sign, LostRow, Scale];
+    gradients_of_affine_maps: "affine", MISTAKES;
+    gradients_of_two_layer_networks: "two-layer", [Sign, Transposed, LostRow, Scale];
+    // The gain has no gradient under a cosine, so that its rows cannot be lost there.
+    gradients_of_gains: "gain-vector", [Sign, Scale];
+    gradients_of_weight_norm: "weight-norm", [LostRow, Scale];
+    gradients_of_frozen_projections: "projection", [Sign, LostRow, Scale];
+    gradients_under_dropout: "dropout", [Sign, LostRow, Scale];
+    gradients_of_layer_norm: "layer-norm", [Sign, NoBias, LostRow, Scale];
+    gradients_of_hashes: "hash", [Sign, LostRow, Scale];
+    gradients_of_hash_sums: "hash-sum", [Sign, LostRow, Scale];
+    gradients_of_weighted_hashes: "hash-weighted", [Sign, LostRow, Scale];
+    gradients_of_shared_linear_maps: "shared-linear", [Sign, Transposed, LostRow, Scale];
+    gradients_of_bottlenecks: "bottleneck", [Sign, Transposed, LostRow, Scale];
+    gradients_of_adapters: "adapter", [Sign, Transposed, LostRow, Scale];
+    gradients_of_multi_layer_towers: "mlp", MISTAKES;
+    gradients_of_residual_towers: "residual", MISTAKES;
+    gradients_of_history_means: "history-mean", [Sign, LostRow, Scale];
+    gradients_of_graphs: "graph", [Sign, LostRow, Scale];
 }

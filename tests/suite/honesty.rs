@@ -81,10 +81,13 @@ fn a_faulty_trainer_fails_the_claims_that_see_its_fault_and_only_those() {
         for claim in ALL {
             let options = Options { cases: 300, ..Options::default() };
             let report = check(*claim, trainer, &options, &|_| {}).unwrap();
+            // Coupling compares rows, and most small scenarios have too few of them to tell. Where the one gradient that was
+            // applied is rounding noise around zero, row-wise AdaGrad makes a step of full length of it: rarely, the last
+            // write shows in the direction of a step too.
+            let may_see: &[&str] = &["frequency-norm-coupling", "update-orthogonality", "norm-growth"];
             if seen_by.contains(&claim.id()) {
                 assert!(report.failure.is_some(), "{} does not see {}", claim.id(), trainer.name());
-            } else if claim.id() != "frequency-norm-coupling" {
-                // Coupling compares rows, and most small scenarios have too few of them to tell.
+            } else if !may_see.contains(&claim.id()) {
                 assert!(report.failure.is_none(), "{} accuses {}: {:?}", claim.id(), trainer.name(), report.failure);
             }
         }

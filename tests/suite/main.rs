@@ -1,10 +1,13 @@
 //! One integration binary, one module a subject. Test names are claims.
 
 mod cli;
+mod encoders;
 mod geometry;
 mod gradients;
 mod honesty;
 mod jacobians;
+mod losses;
+mod necessity;
 mod optimizers;
 mod oracle;
 mod recordings;

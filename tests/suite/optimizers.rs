@@ -1,9 +1,9 @@
 //! Update rules by hand: small numbers, every one worked out from the definition.
 
 use perpend::condition::Condition;
-use perpend::encoder::{Architecture, EncoderKind, Gradient, two_layer};
+use perpend::encoder::{Architecture, EncoderKind, Gradient, Place, two_layer};
 use perpend::geometry::Table;
-use perpend::loss::{Loss, info_nce::InfoNce};
+use perpend::loss::Loss;
 use perpend::optimizer::decay::Form;
 use perpend::optimizer::{Decay, Optimizer, Schedule, adagrad, adam, heavy_ball, nesterov, rowwise_adagrad, sgd};
 use perpend::sampler::Batch;
@@ -263,8 +263,8 @@ fn a_declared_scalar_step_is_a_multiple_of_the_gradient() {
 #[test]
 fn one_candidate_alone_has_no_loss_and_no_gradient() {
     for similarity in [Similarity::Cosine, Similarity::Dot] {
-        let loss = Loss::InfoNce(InfoNce { similarity, temperature: 0.5, epsilon: 0.0 });
-        let batch = Batch { users: vec![0], positives: vec![0], negatives: vec![] };
+        let loss = Loss::info_nce(similarity, 0.5);
+        let batch = Batch { users: vec![0], positives: vec![0], ..Batch::default() };
         let rows = |x: [f64; 2]| Table::from_values(2, x.to_vec());
         let found = loss.evaluate(&rows([1.0, 2.0]), &rows([3.0, -1.0]), &batch);
         assert_eq!((found.loss, found.users.values(), found.items.values()), (0.0, &[0.0; 2][..], &[0.0; 2][..]));
@@ -273,8 +273,8 @@ fn one_candidate_alone_has_no_loss_and_no_gradient() {
 
 #[test]
 fn the_clamp_begins_strictly_below_epsilon() {
-    let loss = Loss::InfoNce(InfoNce { similarity: Similarity::Cosine, temperature: 1.0, epsilon: 5.0 });
-    let batch = Batch { users: vec![0], positives: vec![0], negatives: vec![vec![0]] };
+    let loss = Loss { epsilon: 5.0, ..Loss::info_nce(Similarity::Cosine, 1.0) };
+    let batch = Batch { users: vec![0], positives: vec![0], negatives: vec![vec![0]], ..Batch::default() };
     let users = Table::from_values(2, vec![5.0, 0.0]);
     let radial = |q: [f64; 2]| {
         let items = Table::from_values(2, vec![q[0], q[1], 0.0, 5.0]);
@@ -289,7 +289,7 @@ fn the_clamp_begins_strictly_below_epsilon() {
 #[test]
 fn a_unit_at_its_kink_passes_nothing_on() {
     let network = EncoderKind::TwoLayer(two_layer::TwoLayer { features: 1, hidden: 2 });
-    let encoder = network.build::<f64>(1, 0, Table::from_values(1, vec![1.0]));
+    let encoder = network.build::<f64>(Place { dim: 1, own: 0, other: 2 }, Table::from_values(1, vec![1.0]).into());
     let tables = [Table::from_values(2, vec![0.0, 2.0]), Table::from_values(2, vec![3.0, 5.0])];
     assert_eq!(encoder.encode(&tables, 0), [10.0]);
     let mut gradients = [Gradient::zeros(1, 2), Gradient::zeros(1, 2)];

@@ -5,9 +5,9 @@
 //! each implementation; for single precision the bound of 24 bits).
 
 use nalgebra::{DMatrix, RowDVector};
-use perpend::encoder::{Architecture, EncoderKind, affine, mlp, shared_linear, table, two_layer};
+use perpend::encoder::{Architecture, EncoderKind, Place, Size, affine, mlp, shared_linear, table, two_layer};
 use perpend::geometry::Table;
-use perpend::loss::{Loss, info_nce::InfoNce};
+use perpend::loss::{Loss, Objective, info_nce::InfoNce};
 use perpend::number::{Real, Running};
 use perpend::optimizer::decay::Form;
 use perpend::optimizer::{Decay, Optimizer, Schedule, adagrad, adam, heavy_ball, nesterov, rowwise_adagrad, sgd};
@@ -36,7 +36,8 @@ struct MatrixLoss {
     item_scale: Vec<f64>,
 }
 
-fn info_nce(loss: &InfoNce, users: &Matrix, items: &Matrix, batch: &Batch) -> MatrixLoss {
+fn info_nce(loss: &Loss, users: &Matrix, items: &Matrix, batch: &Batch) -> MatrixLoss {
+    let temperature = loss.temperature().unwrap();
     let (pairs, slots) = (users.nrows(), items.nrows());
     let lengths = |rows: &Matrix| -> Vec<f64> {
         rows.row_iter()
@@ -50,7 +51,7 @@ fn info_nce(loss: &InfoNce, users: &Matrix, items: &Matrix, batch: &Batch) -> Ma
         |rows: &Matrix, lengths: &[f64]| Matrix::from_fn(rows.nrows(), rows.ncols(), |i, k| rows[(i, k)] / lengths[i]);
     let (user_lengths, item_lengths) = (lengths(users), lengths(items));
     let (u, q) = (divide(users, &user_lengths), divide(items, &item_lengths));
-    let similarities = &u * q.transpose() / loss.temperature;
+    let similarities = &u * q.transpose() / temperature;
     let own = batch.negatives.first().map_or(0, Vec::len);
     let candidate = |b: usize, j: usize| {
         batch.negatives.is_empty() || j == b || (j >= pairs + b * own && j < pairs + (b + 1) * own)
@@ -67,7 +68,7 @@ fn info_nce(loss: &InfoNce, users: &Matrix, items: &Matrix, batch: &Batch) -> Ma
         residual[(b, b)] -= 1.0;
         total += partition.ln() + largest - similarities[(b, b)];
     }
-    let g = residual / (pairs as f64 * loss.temperature);
+    let g = residual / (pairs as f64 * temperature);
     let leave = |rows: &Matrix, upstream: Matrix, entering: &Matrix, lengths: &[f64]| {
         let mut out = upstream.clone();
         for (i, length) in lengths.iter().enumerate() {
@@ -142,6 +143,8 @@ fn layers(kind: &EncoderKind, blocks: &[Matrix], constants: &Matrix, d: usize) -
             }
             chain
         }
+        // These are written out in encoders.rs; their gradients are checked by differences.
+        _ => unreachable!("no matrix form of {kind:?}"),
     }
 }
 
@@ -183,6 +186,7 @@ fn backward(kind: &EncoderKind, blocks: &[Matrix], constants: &Matrix, upstream:
                 delta = (&delta * weight).component_mul(&input.map(|h| if h > 0.0 { 1.0 } else { 0.0 }));
             }
         }
+        _ => unreachable!("no matrix form of {kind:?}"),
     }
     gradients
 }
@@ -337,13 +341,13 @@ fn compare<const BITS: i32>(scenario: &Scenario, compared: &mut Compared) {
     };
     let (model, trajectory) = drawn.find_map(trained).expect("a run with finite numbers");
     let mut session = Session::<Running<BITS>>::new(&model);
-    let Loss::InfoNce(loss) = &scenario.loss;
+    let loss = &scenario.loss;
     let d = scenario.dim;
     let mut towers = Side::ALL.map(|side| {
         let values = model.tower(side);
         let blocks: Vec<Matrix> = values.tables.iter().map(matrix).collect();
         // nalgebra has no matrices of rows without columns to multiply: a table has no constants.
-        let constants = matrix(&values.constants).resize_vertically(scenario.tower(side).rows, 0.0);
+        let constants = matrix(&values.constants.rows).resize_vertically(scenario.tower(side).rows, 0.0);
         let optimizers = blocks.iter().map(|block| OracleOptimizer::new(block.nrows(), block.ncols())).collect();
         OracleTower { blocks, constants, optimizers }
     });
@@ -469,7 +473,9 @@ fn compare<const BITS: i32>(scenario: &Scenario, compared: &mut Compared) {
 
 fn encoders() -> Vec<EncoderKind> {
     let affine = |bias| EncoderKind::Affine(affine::Affine { features: 2, bias });
-    let mlp = |hidden: &[usize], bias| EncoderKind::Mlp(mlp::Mlp { features: 3, hidden: hidden.to_vec(), bias });
+    let mlp = |hidden: &[usize], bias| {
+        EncoderKind::Mlp(mlp::Mlp { features: 3, hidden: hidden.to_vec(), bias, activation: Default::default() })
+    };
     vec![
         EncoderKind::Table(table::TableEncoder {}),
         affine(affine::Bias::Trained),
@@ -527,8 +533,8 @@ fn schedules() -> [Schedule; 4] {
     ]
 }
 
-fn losses() -> [(InfoNce, Negatives); 6] {
-    let loss = |similarity, epsilon| InfoNce { similarity, temperature: 0.25, epsilon };
+fn losses() -> [(Loss, Negatives); 6] {
+    let loss = |similarity, epsilon| Loss { epsilon, ..Loss::info_nce(similarity, 0.25) };
     let (shared, own) = (Negatives::InBatch(InBatch {}), Negatives::Uniform(Uniform { count: 3 }));
     [
         (loss(Similarity::Cosine, 0.0), shared.clone()),
@@ -565,7 +571,7 @@ fn scenarios(precision: Precision) -> Vec<Scenario> {
                 steps: 5,
                 seed: number as u64,
                 precision,
-                loss: Loss::InfoNce(loss),
+                loss,
                 sampler: Sampler { batch: 4, exponent: 1.0, negatives },
                 item: tower(7, encoder, optimizer),
                 user: tower(
@@ -602,14 +608,16 @@ fn info_nce_matches_its_matrix_form() {
     for case in 0..2000 {
         let (pairs, d, own) = (random.random_range(1..6), random.random_range(1..7), random.random_range(0..4));
         let negatives = vec![(0..own).collect::<Vec<usize>>(); if own == 0 { 0 } else { pairs }];
-        let batch = Batch { users: vec![0; pairs], positives: vec![0; pairs], negatives };
+        let batch = Batch { users: vec![0; pairs], positives: vec![0; pairs], negatives, ..Batch::default() };
         let (spec, _) = &losses()[case % 6];
-        let spec = InfoNce { temperature: 2.0_f64.powi(random.random_range(-3..=1)), ..spec.clone() };
+        let temperature = 2.0_f64.powi(random.random_range(-3..=1));
+        let objective = Objective::InfoNce(InfoNce { temperature, log_q: false });
+        let spec = Loss { objective, ..spec.clone() };
         let mut rows =
             |count: usize| Table::from_values(d, (0..count * d).map(|_| signed(&mut random)).collect::<Vec<f64>>());
         let (users, items) = (rows(pairs), rows(pairs * (1 + own)));
         let lift = |table: &Table<f64>| table.map(|&x| Running::<53>::from_f64(x));
-        let found = Loss::InfoNce(spec.clone()).evaluate(&lift(&users), &lift(&items), &batch);
+        let found = spec.evaluate(&lift(&users), &lift(&items), &batch);
         let oracle = info_nce(&spec, &matrix(&users), &matrix(&items), &batch);
         let values = |numbers: &[Running<53>]| numbers.iter().map(|x| x.value()).collect::<Vec<_>>();
         for (what, expected, numbers) in [
@@ -701,11 +709,12 @@ fn encoders_match_their_matrix_form_at_dimension_one_too() {
                 Table::from_values(width, (0..rows * width).map(|_| signed(&mut random)).collect::<Vec<f64>>())
             };
             let tables: Vec<_> = encoder.blocks(rows, d).iter().map(|b| table(b.rows, b.width)).collect();
-            let constants = table(rows, encoder.constants(d));
+            let forms = encoder.constants(Size { dim: d, rows, other_rows: 1 });
+            let constants = table(rows, forms.iter().map(|form| form.count).sum());
             let blocks: Vec<Matrix> = tables.iter().map(matrix).collect();
             let matrix = matrix(&constants).resize_vertically(rows, 0.0);
             let expected = forward(&encoder, &blocks, &matrix, d);
-            let built = encoder.build::<f64>(d, 0, constants);
+            let built = encoder.build::<f64>(Place { dim: d, own: 0, other: blocks.len() }, constants.into());
             for row in 0..rows {
                 // Sums of at most eight products in three layers, each of magnitude below 8³.
                 for (k, q) in built.encode(&tables, row).iter().enumerate() {

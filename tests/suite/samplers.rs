@@ -162,8 +162,12 @@ fn in_batch_negatives_are_no_draws_of_their_own() {
 
 #[test]
 fn item_slots_are_the_positives_then_the_negatives_pair_after_pair() {
-    let batch =
-        perpend::sampler::Batch { users: vec![0, 1], positives: vec![7, 8], negatives: vec![vec![1, 2], vec![3, 4]] };
+    let batch = perpend::sampler::Batch {
+        users: vec![0, 1],
+        positives: vec![7, 8],
+        negatives: vec![vec![1, 2], vec![3, 4]],
+        ..perpend::sampler::Batch::default()
+    };
     assert_eq!(batch.item_slots(), [7, 8, 1, 2, 3, 4]);
 }
 

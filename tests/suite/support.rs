@@ -1,9 +1,9 @@
 //! What several subjects share: models as functions of their parameters, random directions.
 
-use perpend::encoder::{Architecture, Encoder};
+use perpend::encoder::Encoder;
 use perpend::geometry::Table;
-pub use perpend::jacobian::Forward;
 use perpend::loss::Evaluation;
+pub use perpend::number::Forward;
 use perpend::number::Real;
 use perpend::reference::Session;
 use perpend::sampler::Batch;
@@ -38,9 +38,7 @@ pub fn places(model: &Materialised, side: Side) -> std::ops::Range<usize> {
 
 /// A tower's encoder over the tables of [`parameters`].
 pub fn encoder<F: Real>(model: &Materialised, side: Side) -> Box<dyn Encoder<F>> {
-    let constants = model.tower(side).constants.map(|&x| F::from_f64(x));
-    let first = places(model, side).start;
-    model.scenario.tower(side).encoder.build(model.scenario.dim, first, constants)
+    model.encoder(side)
 }
 
 /// The embeddings of rows: `[rows, d]`.

@@ -1,9 +1,8 @@
-//! A dual number over any number type. [`Dual`](crate::number::Dual) carries a derivative along; with
-//! [`Running`](crate::number::Running) numbers inside, the derivative carries a bound on its own rounding error.
+//! A dual number over any number type. [`Dual`](super::Dual) carries a derivative along; with
+//! [`Running`](super::Running) numbers inside, the derivative carries a bound on its own rounding error.
 //!
 //! ```
-//! use perpend::jacobian::Forward;
-//! use perpend::number::{Real, Running};
+//! use perpend::number::{Forward, Real, Running};
 //! type Rounded = Running<53>;
 //! let x = Forward::new(Rounded::from_f64(3.0), Rounded::from_f64(1.0));
 //! let root = (x.clone() * x).sqrt();
@@ -13,7 +12,7 @@
 use std::cmp::Ordering;
 use std::ops::{Add, Div, Mul, Neg, Sub};
 
-use crate::number::{Field, Real};
+use super::{Field, Real};
 
 /// x + x'·ε with ε² = 0 and both parts of the number type F.
 #[derive(Clone, Debug)]
@@ -102,5 +101,16 @@ impl<F: Real> Real for Forward<F> {
     }
     fn ln(self) -> Self {
         Self::new(self.value.clone().ln(), self.slope / self.value)
+    }
+    fn tanh(self) -> Self {
+        // 1/cosh² = 4·e^(−2|x|)/(1 + e^(−2|x|))² has no cancellation and no overflow.
+        let size = if self.value < F::zero() {
+            -self.value.clone()
+        } else {
+            self.value.clone()
+        };
+        let fading = (-(size.clone() + size)).exp();
+        let root = (fading.clone() + F::one()) / F::ratio(2, 1);
+        Self::new(self.value.tanh(), self.slope * (fading / (root.clone() * root)))
     }
 }

@@ -1,0 +1,73 @@
+//! Bayesian personalised ranking: a positive shall be above each of its negatives.
+//!
+//! ```text
+//! L = (1/B) Σ_b mean_j −ln σ((s_b⁺ − s_bj)/τ),    κ_bj = σ((s_bj − s_b⁺)/τ)/(B·M·τ),   κ_b⁺ = −Σ_j κ_bj
+//! ```
+//!
+//! over the M candidates j of pair b but the positive; 0 where there are none.
+//!
+//! *Shapes*: s_b: `[C]`. *Dimensionless.* *Source*: Rendle et al. 2009, with a temperature for cosines.
+
+use serde::{Deserialize, Serialize};
+
+use super::{ObjectiveFunction, Problem, Similarities, Steepness, share};
+use crate::number::Real;
+
+/// Bayesian personalised ranking with a temperature.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Bpr {
+    /// τ > 0.
+    pub temperature: f64,
+}
+
+/// ln(1 + eˣ) and its derivative σ(x), without overflow.
+fn softplus<F: Real>(x: F) -> (F, F) {
+    if x > F::zero() {
+        let small = (-x.clone()).exp();
+        (x + (F::one() + small.clone()).ln(), F::one() / (F::one() + small))
+    } else {
+        let small = x.exp();
+        ((F::one() + small.clone()).ln(), small.clone() / (F::one() + small))
+    }
+}
+
+impl ObjectiveFunction for Bpr {
+    fn name(&self) -> &'static str {
+        "bpr"
+    }
+    fn temperature(&self) -> Option<f64> {
+        Some(self.temperature)
+    }
+    fn problem(&self) -> Option<Problem> {
+        Problem::unless_positive("temperature", self.temperature)
+    }
+    /// Σ|κ| ≤ 2/τ with the positive's share, and σ' ≤ 1/4 on differences of two similarities.
+    fn steepness(&self) -> Option<Steepness> {
+        let slope = 1.0 / self.temperature;
+        Some(Steepness { slope: 2.0 * slope, curvature: slope * slope })
+    }
+    fn evaluate<F: Real>(&self, similarities: &mut Similarities<F>) -> F {
+        let temperature = F::from_f64(self.temperature);
+        let mut loss = F::zero();
+        for pair in 0..similarities.pairs() {
+            let candidates = similarities.candidates(pair);
+            let negatives: Vec<usize> = candidates.negatives().collect();
+            if negatives.is_empty() {
+                continue;
+            }
+            let share = share::<F>(similarities.pairs()) * share::<F>(negatives.len());
+            let values = similarities.of(pair, &candidates);
+            let target = candidates.target();
+            let mut coefficients = vec![F::zero(); values.len()];
+            for place in negatives {
+                let (value, slope) = softplus((values[place].clone() - values[target].clone()) / temperature.clone());
+                loss = loss + value * share.clone();
+                coefficients[place] = slope * share.clone() / temperature.clone();
+                coefficients[target] = coefficients[target].clone() - coefficients[place].clone();
+            }
+            similarities.pull(pair, &candidates, &coefficients);
+        }
+        loss
+    }
+}

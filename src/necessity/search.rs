@@ -1,0 +1,252 @@
+//! The search for witnesses: a scenario that lacks one condition, meets all others that the claim lists, and breaks it.
+//!
+//! Scenarios are drawn from the claim's own family, widened in the one part that the condition concerns, and kept where the
+//! scenario itself says that it lacks this condition and no other. The first that breaks the claim by [`TWIN_MARGIN`] is
+//! shrunk: first by the generator (fewer rows, steps, dimensions; simpler kinds), then value by value towards 0 and ±1.
+
+use std::time::{Duration, Instant};
+
+use proptest::strategy::{Strategy, ValueTree};
+use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
+
+use super::Case;
+use crate::claims::Claim;
+use crate::claims::check::{TWIN_MARGIN, has_directions};
+use crate::claims::specimen::Specimen;
+use crate::condition::Condition;
+use crate::error::{Error, Result};
+use crate::optimizer::Schedule;
+use crate::reference::Reference;
+use crate::scenario::random::{Encoders, Family, Losses, Optimizers, scenarios};
+use crate::scenario::{Initial, Scenario};
+use crate::trajectory::Side;
+use crate::verdict::{Observed, Status};
+
+/// How long to look, and from where.
+#[derive(Debug, Clone, Copy)]
+pub struct Options {
+    /// Seed of the scenarios drawn.
+    pub seed: u64,
+    /// At most this long for one claim and condition, shrinking included.
+    pub time: Duration,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Options { seed: 0, time: Duration::from_secs(10) }
+    }
+}
+
+/// What a search found.
+#[derive(Debug, Clone)]
+pub struct Found {
+    /// The witness.
+    pub case: Case,
+    /// Scenarios drawn before the first that broke the claim.
+    pub drawn: u64,
+    /// The residual of the witness in units of its allowance.
+    pub margin: f64,
+}
+
+/// Looks for a scenario that lacks the condition and breaks the claim; None where the time did not suffice.
+///
+/// # Errors
+/// A state that the generator should never reach.
+pub fn search(claim: &dyn Claim, condition: Condition, options: &Options) -> Result<Option<Found>> {
+    let start = Instant::now();
+    let twin = claim.twins().into_iter().find(|twin| twin.drops == Some(condition) && twin.acts_on_the_trainer());
+    let hunt = Hunt { claim, condition, twin };
+    let mut seed = [0; 32];
+    seed[..8].copy_from_slice(&options.seed.to_le_bytes());
+    // The scenario's own statuses turn most candidates down; the time is the limit, not their number.
+    let config = Config { max_local_rejects: u32::MAX, failure_persistence: None, ..Config::default() };
+    let mut runner = TestRunner::new_with_rng(config, TestRng::from_seed(RngAlgorithm::ChaCha, &seed));
+    let strategy = scenarios(widened(claim.family(), condition));
+    let mut drawn = 0;
+    while start.elapsed() < options.time {
+        let mut tree = strategy.new_tree(&mut runner).map_err(Error::internal)?;
+        drawn += 1;
+        if hunt.margin(&tree.current()).is_none() {
+            continue;
+        }
+        let mut smallest = tree.current();
+        let mut simpler = tree.simplify();
+        while simpler && start.elapsed() < options.time {
+            let scenario = tree.current();
+            simpler = if hunt.margin(&scenario).is_some() {
+                smallest = scenario;
+                tree.simplify()
+            } else {
+                tree.complicate()
+            };
+        }
+        let scenario = hunt.simplify(smallest, || start.elapsed() < options.time);
+        let margin = hunt.margin(&scenario).ok_or_else(|| Error::internal("a witness that was shrunk away"))?;
+        return Ok(Some(Found { case: Case::new(claim, condition, hunt.twin.as_ref(), scenario), drawn, margin }));
+    }
+    Ok(None)
+}
+
+/// The claim's family, widened in the part that the condition concerns.
+fn widened(family: Family, condition: Condition) -> Family {
+    match condition {
+        Condition::IsotropicJacobian | Condition::PrivateParameters => Family { encoders: Encoders::Any, ..family },
+        Condition::ScalarStep | Condition::NoMomentum | Condition::NoDecay | Condition::NoCoordinateScaling => {
+            Family { optimizers: Optimizers::Any, ..family }
+        }
+        Condition::CosineLoss | Condition::NoEpsilon => Family { losses: Losses::Any, ..family },
+        Condition::FreshGradient | Condition::ExactStorage | Condition::Own(_) => family,
+    }
+}
+
+struct Hunt<'a> {
+    claim: &'a dyn Claim,
+    condition: Condition,
+    /// The twin whose planted fault or header makes the violation, where the scenario alone does not.
+    twin: Option<Specimen>,
+}
+
+impl Hunt<'_> {
+    /// Whether the scenario lacks the condition, and no other that the claim lists.
+    fn is_eligible(&self, scenario: &Scenario) -> bool {
+        let unmet = |condition: Condition| matches!(self.claim.status(scenario, condition), Status::Unmet(_));
+        let cause = |condition: Condition| {
+            condition == self.condition
+                || (condition == Condition::ScalarStep
+                    && matches!(
+                        self.condition,
+                        Condition::NoMomentum | Condition::NoDecay | Condition::NoCoordinateScaling
+                    ))
+        };
+        let planted = self.twin.as_ref().is_some_and(Specimen::has_fault);
+        let others = super::demanded(self.claim).into_iter().chain(self.claim.conditions().iter().copied());
+        (planted || unmet(self.condition)) && others.filter(|other| !cause(*other)).all(|other| !unmet(other))
+    }
+
+    /// The margin by which an eligible scenario breaks the claim; None where it is not eligible or breaks it by less than a
+    /// twin must.
+    fn margin(&self, scenario: &Scenario) -> Option<f64> {
+        if !self.is_eligible(scenario) {
+            return None;
+        }
+        let materialised = scenario.materialise().ok().filter(has_directions)?;
+        let observation = match &self.twin {
+            Some(twin) => twin.examine(self.claim, &materialised, &Reference),
+            None => self.claim.examine(&materialised, &Reference),
+        };
+        let observation = observation.ok()?;
+        (observation.observed == Observed::Breaks && observation.margin() >= TWIN_MARGIN).then(|| observation.margin())
+    }
+
+    /// Makes the scenario smaller and its numbers simpler, one change at a time, as long as it stays a witness.
+    fn simplify(&self, mut scenario: Scenario, in_time: impl Fn() -> bool) -> Scenario {
+        loop {
+            let candidates = smaller(&scenario).chain(plainer(&scenario)).chain(simpler_numbers(&scenario));
+            let mut candidates = candidates.take_while(|_| in_time());
+            let Some(found) = candidates.find(|candidate| self.margin(candidate).is_some()) else {
+                break;
+            };
+            drop(candidates);
+            scenario = found;
+        }
+        scenario
+    }
+}
+
+/// The scenario with one step, or one pair of a step, less.
+fn smaller(scenario: &Scenario) -> impl Iterator<Item = Scenario> + '_ {
+    let batches = scenario.batches.as_deref().unwrap_or_default();
+    let steps = (0..batches.len()).filter(|_| batches.len() > 1).map(|step| {
+        let mut fewer = scenario.clone();
+        fewer.steps -= 1;
+        fewer.batches.as_mut().expect("the scenario has batches").remove(step);
+        fewer
+    });
+    let pairs = batches.iter().enumerate().flat_map(|(step, batch)| {
+        let pairs = batch.users.len();
+        (0..pairs).filter(move |_| pairs > 1).map(move |pair| (step, pair))
+    });
+    let pairs = pairs.map(|(step, pair)| {
+        let mut fewer = scenario.clone();
+        fewer.batches.as_mut().expect("the scenario has batches")[step].remove(pair);
+        fewer
+    });
+    steps.chain(pairs)
+}
+
+/// The scenario with a tower's learning rate constant and 1.
+fn plainer(scenario: &Scenario) -> impl Iterator<Item = Scenario> + '_ {
+    let one = Schedule::Constant(1.0);
+    let changing = [Side::Item, Side::User]
+        .into_iter()
+        .filter(move |&side| *scenario.tower(side).optimizer.schedule() != one);
+    changing.map(|side| {
+        let mut plainer = scenario.clone();
+        *plainer.tower_mut(side).optimizer.schedule_mut() = Schedule::Constant(1.0);
+        plainer
+    })
+}
+
+/// The scenario with one explicit number replaced by a simpler one.
+fn simpler_numbers(scenario: &Scenario) -> impl Iterator<Item = Scenario> + '_ {
+    let numbers = [Side::Item, Side::User].into_iter().flat_map(move |side| {
+        let Initial::Explicit { tables, constants } = &scenario.tower(side).initial else {
+            return Vec::new();
+        };
+        let places = tables.iter().chain([constants]).enumerate();
+        places
+            .flat_map(|(block, values)| (0..values.len()).map(move |k| (side, block, k, values[k])))
+            .collect()
+    });
+    numbers.flat_map(move |(side, block, k, x)| {
+        // Complexity: 0 < ±1 < integers < fractions.
+        let candidates = [0.0, 1.0, -1.0, x.round()];
+        let rank = |x: f64| match x {
+            0.0 => 0,
+            1.0 => 1,
+            -1.0 => 2,
+            x if x.fract() == 0.0 => 3,
+            _ => 4,
+        };
+        candidates.into_iter().filter(move |candidate| rank(*candidate) < rank(x)).map(move |candidate| {
+            let mut simpler = scenario.clone();
+            let Initial::Explicit { tables, constants } = &mut simpler.tower_mut(side).initial else {
+                return simpler;
+            };
+            tables.iter_mut().chain([constants]).nth(block).expect("the block is there")[k] = candidate;
+            simpler
+        })
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::claims::find;
+
+    #[test]
+    fn a_witness_for_every_condition_of_update_orthogonality_is_found_in_three_dimensions() {
+        let claim = find("update-orthogonality").unwrap();
+        let conditions = crate::necessity::necessary(claim);
+        assert!(
+            conditions.contains(&Condition::NoMomentum) && conditions.is_superset(&crate::necessity::demanded(claim))
+        );
+        for condition in conditions {
+            let found = search(claim, condition, &Options::default()).unwrap();
+            let found = found.unwrap_or_else(|| panic!("no scenario without {condition} was found"));
+            assert!(found.case.scenario.dim <= 3, "{condition}: {}", found.case.to_json());
+            assert!(found.margin >= TWIN_MARGIN);
+            // The file says it all: read back, it breaks the claim again.
+            let again: Case = serde_json::from_str(&found.case.to_json()).unwrap();
+            assert_eq!(again.examine(&Reference).unwrap().margin(), found.margin);
+        }
+    }
+
+    #[test]
+    fn a_condition_that_is_not_needed_has_no_witness() {
+        // The norm grows with momentum too.
+        let claim = find("norm-growth").unwrap();
+        let options = Options { time: Duration::from_millis(300), ..Options::default() };
+        assert!(search(claim, Condition::NoMomentum, &options).unwrap().is_none());
+    }
+}
