@@ -304,34 +304,34 @@ impl<F: Real> Encoder<F> for FaultyEncoder<F> {
     }
 }
 
-/// The entries (place, index) at which the products of two subjects differ; empty unless one of them differs by more than a
-/// half a millionth of the largest entry of its block and output.
+/// The point of a subject, on numbers that carry their rounding.
+fn lifted(subject: &impl Differentiable) -> Vec<Table<Rounded>> {
+    subject.tables().iter().map(|table| table.map(|&x| Rounded::from_f64(x))).collect()
+}
+
+/// The entries (place, index) at which the products of two subjects differ; empty unless one of them differs by half a
+/// millionth of the largest entry of its block and output, and by a hundred times its rounding.
 fn changed(right: &impl Differentiable, wrong: &impl Differentiable) -> Vec<(usize, usize)> {
-    let tables = right.tables();
-    let (right, wrong) = (right.on::<f64>(), wrong.on::<f64>());
+    let tables = lifted(right);
+    let (right, wrong) = (right.on::<Rounded>(), wrong.on::<Rounded>());
     let outputs = right.value(&tables).len();
     let mut changed = Vec::new();
     let mut visible = false;
     for output in 0..outputs {
-        let unit: Vec<f64> = (0..outputs).map(|k| f64::from(u8::from(k == output))).collect();
+        let unit: Vec<Rounded> = (0..outputs).map(|k| Rounded::from_f64(f64::from(u8::from(k == output)))).collect();
         let (right, wrong) = (right.product(&tables, &unit), wrong.product(&tables, &unit));
         for (place, (right, wrong)) in right.iter().zip(&wrong).enumerate() {
-            let size = largest(right.values());
+            let size = right.values().iter().fold(0.0, |size: f64, x| size.max(x.value().abs()));
             for (index, (x, y)) in right.values().iter().zip(wrong.values()).enumerate() {
-                if x != y {
+                if x.value() != y.value() {
                     changed.push((place, index));
-                    visible |= (x - y).abs() > 5e-7 * size;
+                    let difference = (x.value() - y.value()).abs();
+                    visible |= difference > 5e-7 * size && difference > 100.0 * (x.error() + y.error());
                 }
             }
         }
     }
     if visible { changed } else { Vec::new() }
-}
-
-/// Whether every entry of a right gradient is judged sharply enough for a mistake of a millionth to be seen.
-fn is_sharp(right: &impl Differentiable) -> bool {
-    let report = check(right, LIGHT);
-    report.outcome() == Outcome::Agrees && report.counts.sharp == report.counts.entries
 }
 
 /// The finding of a check that must not pass, and that the entry it names is one that was changed.
@@ -362,7 +362,7 @@ fn mistakes_in_the_products_of_any_encoder_are_caught_and_layer_and_entry_are_na
     let plant = |model: &Materialised| {
         let (encoder, row, mut caught) = (&model.scenario.item.encoder, looked_up(model), Vec::new());
         let right = RowOf { model, side: Side::Item, architecture: encoder, row };
-        if !is_sharp(&right) {
+        if check(&right, LIGHT).outcome() != Outcome::Agrees {
             return caught;
         }
         // An encoder may read the other tower's table.
@@ -478,7 +478,7 @@ fn mistakes_in_the_normalisation_are_caught_under_any_encoder_and_layer_and_entr
         let (scenario, batch, mut caught) = (&model.scenario, &model.batches[0], Vec::new());
         let (item, user, loss) = (&scenario.item.encoder, &scenario.user.encoder, &scenario.loss);
         let right = LossOfParameters { model, batch, item, user, loss };
-        if !is_sharp(&right) {
+        if check(&right, LIGHT).outcome() != Outcome::Agrees {
             return caught;
         }
         for mistake in [LossMistake::DetachedNorm, LossMistake::WrongAxisBackward] {
@@ -525,8 +525,7 @@ fn mistakes_in_the_normalisation_are_caught_under_any_encoder_and_layer_and_entr
 
 /// Whether the gradient has a radial part in some row, a hundred times what rounding can make of it.
 fn leaks(subject: &impl Differentiable) -> bool {
-    let tables: Vec<Table<Rounded>> =
-        subject.tables().iter().map(|table| table.map(|&x| Rounded::from_f64(x))).collect();
+    let tables = lifted(subject);
     let gradients = subject.on::<Rounded>().product(&tables, &[Rounded::from_f64(1.0)]);
     tables.iter().zip(&gradients).any(|(table, gradient)| {
         (0..table.rows()).any(|row| {
