@@ -4,8 +4,11 @@
 //! |---|---|---|
 //! | `f64`, `f32` | [`Real`] | training |
 //! | [`Dual`] | [`Real`] | exact directional derivatives |
+//! | [`Forward`] | [`Real`] | a dual number over any of the others: with [`Running`] inside, a derivative with its rounding |
 //! | [`Running`] | [`Real`] | a value with a bound on the rounding error of the operations that made it |
 //! | [`Rational`] | [`Field`] | exact witnesses |
+
+mod forward;
 
 use std::cmp::Ordering;
 use std::fmt::Debug;
@@ -13,6 +16,8 @@ use std::ops::{Add, Div, Mul, Neg, Sub};
 
 use num_dual::DualNum;
 use num_traits::{One, ToPrimitive, Zero};
+
+pub use forward::Forward;
 
 /// An ordered field: + − × ÷ and comparison.
 pub trait Field:

@@ -32,6 +32,7 @@ pub(crate) mod declared_step;
 mod diagonal_scaling;
 mod dilation_equivariance;
 mod displacement_number;
+mod eigenvector_criterion;
 mod ensemble_growth;
 mod epsilon_leak;
 mod frequency_norm_coupling;
@@ -52,6 +53,7 @@ mod permutation_equivariance;
 pub mod proofs;
 mod quarter_power_law;
 mod quartic_growth;
+mod radial_angle_bound;
 mod rotation_equivariance;
 mod rowwise_adagrad_log_growth;
 mod runs;
@@ -91,6 +93,8 @@ pub const ALL: &[&dyn Claim] = &[
     &temperature_bound::TemperatureBound,
     &update_kernel::UpdateKernel,
     &update_orthogonality::UpdateOrthogonality,
+    &eigenvector_criterion::EigenvectorCriterion,
+    &radial_angle_bound::RadialAngleBound,
     &ensemble_growth::EnsembleGrowth,
     &homogeneous_layers::HomogeneousLayers,
     &metric_orthogonality::MetricOrthogonality,

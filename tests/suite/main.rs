@@ -5,6 +5,7 @@ mod encoders;
 mod geometry;
 mod gradients;
 mod honesty;
+mod jacobians;
 mod losses;
 mod necessity;
 mod optimizer_rules;
