@@ -30,7 +30,7 @@ fn a_claim_that_is_fed_its_twin_breaks() {
         for twin in claim.twins() {
             let broke = (0..SPECIMEN_SEEDS).any(|seed| {
                 let materialised = twin.materialise(seed).unwrap();
-                let observation = claim.examine(&materialised, &*twin.trainer(&Reference));
+                let observation = twin.examine(*claim, &materialised, &Reference);
                 observation.is_ok_and(|seen| seen.observed == Observed::Breaks && seen.margin() >= TWIN_MARGIN)
             });
             assert!(broke, "{} holds on {}", claim.id(), twin.name);
@@ -65,6 +65,8 @@ fn a_faulty_trainer_fails_the_claims_that_see_its_fault_and_only_those() {
             &Faulty(Fault::StaleGradient),
             &[
                 "gradient-orthogonality",
+                "epsilon-leak",
+                "temperature-bound",
                 "update-orthogonality",
                 "norm-growth",
                 "quartic-growth",
