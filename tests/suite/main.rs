@@ -12,4 +12,5 @@ mod oracle;
 mod recordings;
 mod samplers;
 mod support;
+mod symmetry;
 mod witnesses;
