@@ -80,6 +80,8 @@ fn a_faulty_trainer_fails_the_claims_that_see_its_fault_and_not_those_that_it_do
             &Faulty(Fault::StaleGradient),
             &[
                 "gradient-orthogonality",
+                "epsilon-leak",
+                "temperature-bound",
                 "update-orthogonality",
                 "norm-growth",
                 "quartic-growth",
