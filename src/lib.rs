@@ -58,6 +58,7 @@ pub mod rounding;
 pub mod sampler;
 pub mod scenario;
 pub mod statistics;
+pub mod suite;
 pub mod trainer;
 pub mod training;
 pub mod trajectory;

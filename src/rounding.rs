@@ -63,6 +63,25 @@ impl Precision {
         }
     }
 
+    /// The nearest number of this format, the even one of two; what lies beyond its range is not cut off.
+    ///
+    /// ```
+    /// use perpend::rounding::Precision;
+    /// assert_eq!(Precision::Bf16.round(1.0 + 1.0 / 256.0), 1.0);
+    /// assert_eq!(Precision::Bf16.round(1.0 + 3.0 / 256.0), 1.0 + 1.0 / 64.0);
+    /// assert_eq!(Precision::F16.round(0.75 * 0.5_f64.powi(24)), 0.5_f64.powi(24));
+    /// assert_eq!(Precision::F32.round(0.1), f64::from(0.1_f32));
+    /// ```
+    pub fn round(self, value: f64) -> f64 {
+        if self == Precision::F64 || value == 0.0 || !value.is_finite() {
+            return value;
+        }
+        // The exponent from its bits: a logarithm may round to the next one.
+        let exponent = ((value.to_bits() >> 52) & 0x7ff) as i32 - 1023;
+        let ulp = 2.0_f64.powi(exponent + 1 - self.bits() as i32).max(2.0 * self.underflow());
+        (value / ulp).round_ties_even() * ulp
+    }
+
     /// γ_k = k·u/(1 − k·u) in this format; infinite once k·u reaches 1, where the bound says nothing.
     ///
     /// ```
@@ -208,6 +227,20 @@ mod tests {
         assert_eq!(Precision::significant_bits(0.0), 0);
         assert_eq!(Precision::significant_bits(f64::from_bits(1)), 1);
         assert_eq!(Precision::significant_bits(-1.0), 1);
+    }
+
+    #[test]
+    fn rounding_is_that_of_the_formats() {
+        for k in 0..20_000_i32 {
+            // Signs, seventeen decades, ties and near ties.
+            let value = (f64::from(k) * 0.7).sin() * 10.0_f64.powi(k % 17 - 12);
+            assert_eq!(Precision::F32.round(value), f64::from(value as f32));
+            let narrow = f64::from(value as f32);
+            if narrow.abs() < 6e4 {
+                assert_eq!(Precision::F16.round(narrow), half::f16::from_f32(narrow as f32).to_f64(), "{narrow:e}");
+            }
+            assert_eq!(Precision::Bf16.round(narrow), half::bf16::from_f32(narrow as f32).to_f64(), "{narrow:e}");
+        }
     }
 
     #[test]

@@ -39,8 +39,8 @@ const DERIVATION: &str = "what rounding can change in ‖q_{t+1}‖² against th
     and the f64 rounding of the check";
 
 /// One row's momentum buffer and the identity's right-hand side.
-struct Ball {
-    momentum: Momentum,
+pub(super) struct Ball {
+    pub momentum: Momentum,
     buffer: Vec<f64>,
     started: bool,
     /// Σ_{k<t} β^{t−k} η_k ‖p_k‖², before the discount of this step.
@@ -52,12 +52,36 @@ struct Ball {
     /// Norms of the step before: of the buffer, and of the storage error.
     last: (f64, f64),
     /// The step that comes next, if every one is recorded.
-    expected: usize,
+    pub expected: usize,
 }
 
 impl Ball {
+    /// An empty buffer of `dim` numbers.
+    pub fn start(momentum: Momentum, dim: usize) -> Self {
+        Ball {
+            momentum,
+            buffer: vec![0.0; dim],
+            started: false,
+            memory: 0.0,
+            radial_error: 0.0,
+            buffer_error: 0.0,
+            last: (0.0, 0.0),
+            expected: 0,
+        }
+    }
+
+    /// What is uncertain in ⟨q_t, p_t⟩.
+    pub fn radial_error(&self) -> f64 {
+        self.radial_error
+    }
+
+    /// What is uncertain in p_t.
+    pub fn buffer_error(&self) -> f64 {
+        self.buffer_error
+    }
+
     /// The buffer's step: p ← β·p + w·g, and what is uncertain in it and in ⟨q, p⟩. `allowance` is the gradient's.
-    fn turn(&mut self, gradient: Option<&[f64]>, allowance: f64, length: f64, context: &Context) -> f64 {
+    pub fn turn(&mut self, gradient: Option<&[f64]>, allowance: f64, length: f64, context: &Context) -> f64 {
         let unit = context.arithmetic.storage.unit_roundoff();
         let weight = if self.started { self.momentum.weight } else { 1.0 };
         self.started = true;
@@ -80,7 +104,7 @@ impl Ball {
     }
 
     /// After a step of this rate: the next step's sum gains the term of this one.
-    fn advance(&mut self, rate: f64, size: f64, storage_error: f64) {
+    pub fn advance(&mut self, rate: f64, size: f64, storage_error: f64) {
         self.last = (size, storage_error);
         self.memory += rate * size * size;
     }
@@ -173,18 +197,7 @@ impl Claim for HeavyBallIdentity {
         let Some(momentum) = context.momentum else {
             return Vec::new();
         };
-        let start = move |context: &Context| {
-            Box::new(Ball {
-                momentum,
-                buffer: vec![0.0; context.dim],
-                started: false,
-                memory: 0.0,
-                radial_error: 0.0,
-                buffer_error: 0.0,
-                last: (0.0, 0.0),
-                expected: 0,
-            }) as Box<dyn Follow>
-        };
+        let start = move |context: &Context| Box::new(Ball::start(momentum, context.dim)) as Box<dyn Follow>;
         vec![Watched { id: ABOUT.id.into(), measure: Measure::Run(Box::new(start)) }]
     }
     fn observe(&self, facts: &Facts, context: &Context) -> Observation {

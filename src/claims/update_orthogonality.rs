@@ -69,6 +69,17 @@ pub(super) fn declare_as_table_sgd(twins: &mut [Specimen]) {
     }
 }
 
+/// A header by which the item tower is a table trained by this optimizer: for claims about one rule, so that what departs
+/// from it is still judged by it.
+pub(super) fn read_as(settings: &mut Settings, optimizer: &Optimizer) {
+    let own = Settings {
+        encoder: Some("id".into()),
+        optimizer: Some(DeclaredOptimizer { lr: None, ..optimizer.declare() }),
+        ..Settings::default()
+    };
+    settings.set_tower(Side::Item, &own);
+}
+
 /// Deviations that leave every step orthogonal.
 pub(super) fn controls_of_the_conditions() -> Vec<Specimen> {
     vec![

@@ -33,7 +33,7 @@ use serde::{Deserialize, Serialize};
 
 pub use epsilon::EpsilonOn;
 pub use own::Own;
-pub use similarities::{Similarities, Slot};
+pub use similarities::{Derivative, Similarities, Slot};
 
 use crate::geometry::Table;
 use crate::number::Real;
@@ -264,15 +264,25 @@ impl<O: ObjectiveFunction> Loss<O> {
     /// *Shapes*: `users`: `[B, d]`, one row a user slot; `items`: `[C, d]`, one row an item slot
     /// ([`Batch::item_slots`]).
     pub fn evaluate<F: Real>(&self, users: &Table<F>, items: &Table<F>, batch: &Batch) -> Evaluation<F> {
-        let measure = similarities::Measure {
+        let mut similarities = Similarities::new(self.measure(), users, items, batch);
+        let loss = self.objective.evaluate(&mut similarities);
+        similarities.into_evaluation(loss)
+    }
+
+    /// The derivatives of the loss by its similarities, one by one; shapes as in [`Loss::evaluate`].
+    pub fn derivatives<F: Real>(&self, users: &Table<F>, items: &Table<F>, batch: &Batch) -> Vec<Derivative<F>> {
+        let mut similarities = Similarities::new(self.measure(), users, items, batch).recording();
+        self.objective.evaluate(&mut similarities);
+        similarities.into_derivatives()
+    }
+
+    fn measure(&self) -> similarities::Measure {
+        similarities::Measure {
             similarity: self.similarity,
             epsilon: self.epsilon,
             epsilon_on: self.epsilon_on,
             mask_duplicates: self.mask_duplicates,
-        };
-        let mut similarities = Similarities::new(measure, users, items, batch);
-        let loss = self.objective.evaluate(&mut similarities);
-        similarities.into_evaluation(loss)
+        }
     }
 }
 

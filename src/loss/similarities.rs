@@ -36,6 +36,20 @@ pub(super) struct Measure {
     pub mask_duplicates: bool,
 }
 
+/// A similarity of two slots and the derivative of the loss by it. A similarity may be listed several times: its
+/// derivatives add up.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Derivative<F> {
+    /// One slot.
+    pub one: Slot,
+    /// The slot that it is compared with; the same one for ‖z‖².
+    pub other: Slot,
+    /// s.
+    pub similarity: F,
+    /// κ = ∂L/∂s.
+    pub coefficient: F,
+}
+
 /// How inner products become similarities.
 #[derive(Debug, Clone)]
 enum Division<F> {
@@ -57,6 +71,8 @@ pub struct Similarities<F> {
     /// Transposed item rows `[d, C]` where pairs have candidates in common, so that all inner products of a pair grow
     /// together, coordinate after coordinate: each is still summed in the fixed order.
     columns: Option<Vec<F>>,
+    /// What was pulled, where somebody wants to know.
+    derivatives: Option<Vec<Derivative<F>>>,
 }
 
 /// One side's slots.
@@ -213,14 +229,26 @@ impl<F: Real> Similarities<F> {
             false => Division::None,
         };
         let item_slots = batch.item_slots();
-        Similarities {
-            batch: batch.clone(),
-            item_slots,
-            measure,
-            division,
-            users: Half::new(users, &measure),
-            items,
-            columns,
+        let users = Half::new(users, &measure);
+        let batch = batch.clone();
+        Similarities { batch, item_slots, measure, division, users, items, columns, derivatives: None }
+    }
+
+    /// Keeps a list of all derivatives.
+    pub(super) fn recording(self) -> Self {
+        Similarities { derivatives: Some(Vec::new()), ..self }
+    }
+
+    /// The list of all derivatives that were taken.
+    pub(super) fn into_derivatives(self) -> Vec<Derivative<F>> {
+        self.derivatives.unwrap_or_default()
+    }
+
+    fn note(&mut self, one: Slot, other: Slot, coefficient: &F) {
+        if self.derivatives.is_some() {
+            let similarity = self.between(one, other);
+            let derivative = Derivative { one, other, similarity, coefficient: coefficient.clone() };
+            self.derivatives.get_or_insert_default().push(derivative);
         }
     }
 
@@ -281,6 +309,11 @@ impl<F: Real> Similarities<F> {
 
     /// Takes ∂L/∂s of a pair's user and each of its candidates: `[count]`.
     pub fn pull(&mut self, pair: usize, candidates: &Candidates, coefficients: &[F]) {
+        if self.derivatives.is_some() {
+            for (slot, coefficient) in candidates.slots().zip(coefficients) {
+                self.note(Slot::User(pair), Slot::Item(slot), coefficient);
+            }
+        }
         let Similarities { users, items, division, .. } = self;
         let mut coefficients = coefficients.iter();
         for range in &candidates.ranges {
@@ -308,6 +341,7 @@ impl<F: Real> Similarities<F> {
 
     /// Takes ∂L/∂s of any two slots.
     pub fn pull_between(&mut self, one: Slot, other: Slot, coefficient: &F) {
+        self.note(one, other, coefficient);
         let ((own, i), (others, j)) = (self.half(one), self.half(other));
         let share = self.division.share(coefficient, &own.lengths, &others.lengths, i, j);
         let (row, size) = (own.rows.row(i).to_vec(), own.sizes[i].clone());

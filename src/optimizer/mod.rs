@@ -21,6 +21,7 @@ pub mod decay;
 mod declared;
 pub mod heavy_ball;
 pub mod nesterov;
+mod own;
 pub mod rowwise_adagrad;
 pub mod schedule;
 pub mod sgd;
@@ -35,6 +36,7 @@ use crate::trajectory::{DeclaredOptimizer, Rows};
 use crate::verdict::Status;
 
 pub use decay::Decay;
+pub use own::Own;
 pub use schedule::Schedule;
 
 /// Which optimizer a tower uses.
@@ -53,6 +55,8 @@ pub enum Optimizer {
     Adagrad(adagrad::Adagrad),
     /// AdaGrad with one accumulator a row.
     RowwiseAdagrad(rowwise_adagrad::RowwiseAdagrad),
+    /// One that is not the crate's.
+    Own(own::Own),
 }
 
 macro_rules! each {
@@ -64,6 +68,7 @@ macro_rules! each {
             Optimizer::Adam($optimizer) => $body,
             Optimizer::Adagrad($optimizer) => $body,
             Optimizer::RowwiseAdagrad($optimizer) => $body,
+            Optimizer::Own($optimizer) => $body,
         }
     };
 }

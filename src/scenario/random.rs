@@ -13,6 +13,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 
 use super::{Initial, Scenario, Tower};
+use crate::condition::Condition;
 use crate::encoder::activation::Activation;
 use crate::encoder::{
     Architecture, Constant, EncoderKind, Form, Size, adapter, affine, bottleneck, dropout, gain_vector, graph, hash,
@@ -22,11 +23,12 @@ use crate::loss::{
     EpsilonOn, Loss, Objective, ObjectiveFunction, alignment_uniformity, bpr, bsl, contrastive, cosine_embedding,
     full_softmax, info_nce, triplet,
 };
-use crate::optimizer::decay;
+use crate::optimizer::decay::Form as DecayForm;
 use crate::optimizer::{Decay, Optimizer, Schedule, adagrad, adam, heavy_ball, nesterov, rowwise_adagrad, sgd};
 use crate::rounding::Precision;
 use crate::sampler::{Batch, Negatives, Sampler, in_batch::InBatch};
 use crate::trajectory::{Rows, Similarity};
+use crate::verdict::Status;
 
 /// Which encoders an item tower may have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -52,6 +54,16 @@ pub enum Optimizers {
     Scalar,
     /// SGD and heavy-ball momentum, dense or lazy.
     HeavyBall,
+    /// Those that scale no coordinate of a row apart, with and without decay.
+    Axisless,
+    /// Nesterov momentum, dense or lazy.
+    Nesterov,
+    /// AdaGrad with one accumulator a row.
+    RowwiseAdagrad,
+    /// SGD with weight decay, dense or lazy, coupled or decoupled.
+    DecayedSgd,
+    /// SGD and heavy-ball momentum with coupled weight decay, dense or lazy.
+    DecayedHeavyBall,
     /// Every kind, with and without decay.
     Any,
 }
@@ -64,6 +76,8 @@ pub enum Losses {
     /// Every kind on cosines without an epsilon.
     #[default]
     Cosine,
+    /// Every kind on cosines, with every epsilon.
+    Guarded,
     /// Every kind on cosines and inner products, with every epsilon.
     Any,
 }
@@ -170,8 +184,9 @@ pub fn losses(which: Losses) -> BoxedStrategy<Loss> {
     match which {
         Losses::InfoNce => cosine(info_nce.boxed()).boxed(),
         Losses::Cosine => cosine(any.boxed()).boxed(),
-        Losses::Any => {
-            let similarity = prop_oneof![3 => Just(Similarity::Cosine), 1 => Just(Similarity::Dot)];
+        Losses::Guarded | Losses::Any => {
+            let inner_products = u32::from(which == Losses::Any);
+            let similarity = prop_oneof![3 => Just(Similarity::Cosine), inner_products => Just(Similarity::Dot)];
             let epsilon = prop_oneof![1 => Just(0.0), 2 => (-4i32..=2).prop_map(|exponent| 2.0_f64.powi(exponent))];
             let place = proptest::sample::select(EpsilonOn::ALL.to_vec());
             (cosine(any.boxed()), similarity, epsilon, place)
@@ -317,14 +332,32 @@ pub fn optimizers(which: Optimizers) -> BoxedStrategy<Optimizer> {
         let dampening = f64::from(n) / 4.0;
         Optimizer::HeavyBall(heavy_ball::HeavyBall { lr, momentum, dampening, decay: None, rows })
     });
+    let nesterov = (schedules(), beta(), rows())
+        .prop_map(|(lr, momentum, rows)| Optimizer::Nesterov(nesterov::Nesterov { lr, momentum, decay: None, rows }));
+    let form = || prop_oneof![Just(DecayForm::Coupled), Just(DecayForm::Decoupled)];
+    let decay = |form: BoxedStrategy<DecayForm>| {
+        (1u32..=8, form).prop_map(|(n, form)| Some(Decay { rate: f64::from(n) / 64.0, form }))
+    };
+    let decayed = |(mut optimizer, decay): (Optimizer, Option<Decay>)| {
+        *optimizer.decay_mut() = decay;
+        optimizer
+    };
     match which {
         Optimizers::Sgd => sgd.boxed(),
         Optimizers::Scalar => prop_oneof![2 => sgd, 1 => rowwise].boxed(),
         Optimizers::HeavyBall => prop_oneof![1 => sgd, 3 => ball].boxed(),
+        Optimizers::Axisless => optimizers(Optimizers::Any)
+            .prop_filter("scales coordinates apart", |optimizer| {
+                matches!(optimizer.status(Condition::NoCoordinateScaling), Status::Met(_))
+            })
+            .boxed(),
+        Optimizers::Nesterov => nesterov.boxed(),
+        Optimizers::RowwiseAdagrad => rowwise.boxed(),
+        Optimizers::DecayedSgd => (sgd, decay(form().boxed())).prop_map(decayed).boxed(),
+        Optimizers::DecayedHeavyBall => (prop_oneof![1 => sgd, 3 => ball], decay(Just(DecayForm::Coupled).boxed()))
+            .prop_map(decayed)
+            .boxed(),
         Optimizers::Any => {
-            let nesterov = (schedules(), beta(), rows()).prop_map(|(lr, momentum, rows)| {
-                Optimizer::Nesterov(nesterov::Nesterov { lr, momentum, decay: None, rows })
-            });
             let adam = (schedules(), rows(), any::<bool>()).prop_map(|(lr, rows, corrected)| {
                 let place = if corrected {
                     adam::EpsilonPlace::Corrected
@@ -336,18 +369,9 @@ pub fn optimizers(which: Optimizers) -> BoxedStrategy<Optimizer> {
             let adagrad = schedules().prop_map(|lr| {
                 Optimizer::Adagrad(adagrad::Adagrad { lr, epsilon: 0.0625, decay: None, rows: Rows::Dense })
             });
-            let form = prop_oneof![Just(decay::Form::Coupled), Just(decay::Form::Decoupled)];
-            let decay = prop_oneof![
-                2 => Just(None),
-                1 => (1u32..=8, form).prop_map(|(n, form)| Some(Decay { rate: f64::from(n) / 64.0, form })),
-            ];
+            let decay = prop_oneof![2 => Just(None), 1 => decay(form().boxed())];
             let kind = prop_oneof![2 => sgd, 2 => ball, 1 => nesterov, 1 => adam, 1 => adagrad, 1 => rowwise];
-            (kind, decay)
-                .prop_map(|(mut optimizer, decay)| {
-                    *optimizer.decay_mut() = decay;
-                    optimizer
-                })
-                .boxed()
+            (kind, decay).prop_map(decayed).boxed()
         }
     }
 }
@@ -447,15 +471,7 @@ fn towers(size: Size, encoder: EncoderKind, optimizer: BoxedStrategy<Optimizer>)
             let constants = shared.iter().chain(constants.iter().flatten().flatten()).copied().collect();
             let mut optimizer = optimizer.clone();
             let squared = scale * scale;
-            match optimizer.schedule_mut() {
-                Schedule::Constant(rate) => *rate *= squared,
-                Schedule::List(rates) => rates.iter_mut().for_each(|rate| *rate *= squared),
-                Schedule::Warmup { from, to, .. } => {
-                    *from *= squared;
-                    *to *= squared;
-                }
-                Schedule::Exponential { start, .. } => *start *= squared,
-            }
+            optimizer.schedule_mut().scale(squared);
             if let Some(decay) = optimizer.decay_mut() {
                 decay.rate /= squared;
             }

@@ -235,6 +235,7 @@ impl OracleOptimizer {
             // A coordinate that never had a gradient stays, whatever 0/0 is.
             let quotient = |a: f64, b: f64| if a == 0.0 { 0.0 } else { a / b };
             let step = match optimizer {
+                Optimizer::Own(_) => unreachable!("the generator draws the crate's own"),
                 Optimizer::Sgd(_) => g,
                 Optimizer::HeavyBall(ball) if ball.momentum == 0.0 => g,
                 Optimizer::HeavyBall(ball) => {
