@@ -11,7 +11,7 @@
 //! worth. Rules that divide by the gradient's size do not obey it (steps of one length: exponent up to 1/2; a growing divisor: a
 //! logarithm), and decay ends the growth.
 //!
-//! *Hypotheses*: CosineLoss, NoEpsilon, FreshGradient, a table, a constant rate, ScalarStep without adaptivity (row-wise AdaGrad is a twin here).
+//! *Hypotheses*: CosineLoss, NoEpsilon, a table, a constant rate, ScalarStep without adaptivity (row-wise AdaGrad is a twin here).
 //! *Shapes*: one number a row. *Judged*: the slope of ln‖q_n‖ against ln(n_0 + n), by least squares over 256 ≤ n ≤ 4096 in
 //! octaves. The scenario lends its similarity, dimension, item optimizer and directions; users are ±e_1, …, ±e_d, so that Σ(1 − cos²)
 //! over all of them is the same for every direction, and a pair of rows, one positive and one negative, goes through them in
@@ -35,7 +35,7 @@ use crate::error::Result;
 use crate::facts::{Measured, Tally};
 use crate::geometry::norm_f64;
 use crate::loss::Loss;
-use crate::reference::{Fault, Session};
+use crate::reference::Session;
 use crate::sampler::Batch;
 use crate::scenario::random::{Encoders, Family, Optimizers};
 use crate::scenario::{Materialised, Scenario};
@@ -189,7 +189,7 @@ const ABOUT: About = About {
     kind: Kind::Metamorphic,
     standing: Standing::Theorem,
     statement: "the norm grows like the fourth root of the number of touches: ‖q_n‖ ∝ n^{1/4}",
-    conditions: &[Condition::CosineLoss, Condition::ScalarStep, Condition::FreshGradient, Condition::NoEpsilon],
+    conditions: &[Condition::CosineLoss, Condition::ScalarStep, Condition::NoEpsilon],
     source: "van Laarhoven 2017 and Arora, Li & Lyu 2019 in other words; the explicit form derived here",
     derivation: DERIVATION,
     sampling: Sampling::Statistical {
@@ -217,8 +217,6 @@ impl Claim for QuarterPowerLaw {
             Specimen::dropping(Condition::NoEpsilon, "norms clamped at 2", specimen::active_epsilon),
             Specimen::dropping(Condition::NoDecay, "weight decay 0.1", specimen::weight_decay),
             Specimen::dropping(Condition::NoCoordinateScaling, "AdaGrad", specimen::adagrad),
-            Specimen::dropping(Condition::FreshGradient, "gradients one step late", specimen::plain)
-                .with_fault(Fault::StaleGradient),
             Specimen::named("row-wise AdaGrad: a logarithm", specimen::rowwise_adagrad),
             Specimen::named("variant: a square root", specimen::plain).judged_by(square_root),
         ]

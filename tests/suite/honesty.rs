@@ -73,7 +73,9 @@ const BLIND_TO_STEPS: [&str; 6] = [
 #[test]
 fn a_faulty_trainer_fails_the_claims_that_see_its_fault_and_not_those_that_it_does_not_concern() {
     type Unconcerned = fn(&dyn Claim) -> bool;
-    let lists_no_fresh_gradient: Unconcerned = |claim| !claim.conditions().contains(&Condition::FreshGradient);
+    // The fit of the quarter-power law sees late gradients, though by less than would make them a twin.
+    let lists_no_fresh_gradient: Unconcerned =
+        |claim| !claim.conditions().contains(&Condition::FreshGradient) && claim.id() != "quarter-power-law";
     let is_blind_to_steps: Unconcerned = |claim| BLIND_TO_STEPS.contains(&claim.id());
     let trainers: [(&dyn Trainer, &[&str], Unconcerned); 3] = [
         (

@@ -429,7 +429,7 @@ fn compare<const BITS: i32>(scenario: &Scenario, compared: &mut Compared) {
                 let values: Vec<f64> = moved.values().iter().map(|x| x.value()).collect();
                 compared.check(&format!("{side} block {place} after step {t}"), &flat(block), &values, moved.values());
             }
-            if !matches!(spec.encoder, EncoderKind::Table(_)) {
+            if session.has_own_parameters(side) {
                 // One block a record: private rows side by side, a single table as it is, several shared ones in a line.
                 let join = |blocks: &[Matrix]| -> Vec<f64> {
                     if private {
