@@ -206,4 +206,8 @@ impl Claim for TangentProjection {
     }
 }
 
-theorem!(tangent_projection, TangentProjection, "");
+theorem!(
+    tangent_projection,
+    TangentProjection,
+    "holds, 112 judged; norms 1.668152069 1.101873773 1.368635259"
+);

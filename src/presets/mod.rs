@@ -11,6 +11,8 @@
 //! # Ok::<(), perpend::Error>(())
 //! ```
 
+pub mod grid;
+
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde::Serialize;
@@ -263,7 +265,7 @@ fn propagated(scenario: Scenario) -> Scenario {
 /// What a design did, on its item tower.
 #[derive(Debug, Clone, Serialize)]
 pub struct Measured {
-    /// The preset.
+    /// The preset; empty for a cell of the [`grid`].
     pub name: &'static str,
     /// Cosine or inner product.
     pub similarity: Similarity,
@@ -295,8 +297,7 @@ impl Preset {
 
     /// Whether its item tower meets each of [`CONDITIONS`], by what it is.
     pub fn conditions(&self) -> Vec<Status> {
-        let scenario = self.scenario(0);
-        CONDITIONS.iter().map(|&condition| scenario.status(Side::Item, condition)).collect()
+        conditions(&self.scenario(0))
     }
 
     /// Trains it once and measures the item tower.
@@ -304,41 +305,49 @@ impl Preset {
     /// # Errors
     /// The trainer's.
     pub fn measure(&self, seed: u64) -> Result<Measured> {
-        let scenario = self.scenario(seed);
-        let model = scenario.materialise()?;
-        let trajectory = Reference.train(&model)?;
-        let steps = observe_run("update-orthogonality", &trajectory, Some(&model))?;
-        let tower = trajectory.towers()[0];
-        let mut lookups = vec![0.0; tower.rows()];
-        model.batches.iter().flat_map(|batch| &batch.positives).for_each(|&item| lookups[item] += 1.0);
-        let norms = |step: usize| -> Vec<f64> {
-            let mut q = vec![0.0; tower.dim()];
-            let mut norm = |row| {
-                if tower.embedding(step, row, &mut q) {
-                    norm_f64(&q)
-                } else {
-                    f64::NAN
-                }
-            };
-            (0..tower.rows()).map(&mut norm).collect()
-        };
-        let (first, last) = (norms(0), norms(tower.steps()));
-        let mut growth: Vec<f64> = first.iter().zip(&last).map(|(first, last)| last / first).collect();
-        growth.sort_by(f64::total_cmp);
-        Ok(Measured {
-            name: self.name,
-            similarity: scenario.loss.similarity,
-            loss: scenario.loss.objective.name(),
-            encoder: crate::encoder::Architecture::name(&scenario.item.encoder),
-            optimizer: scenario.item.optimizer.declare().name.unwrap_or_default(),
-            conditions: self.conditions(),
-            orthogonal: steps.observed,
-            leak: steps.leak,
-            angles: steps.angles,
-            growth: growth[growth.len() / 2],
-            coupling: spearman(&lookups, &last),
-        })
+        measure(self.name, &self.scenario(seed))
     }
+}
+
+/// Trains a scenario once and measures its item tower.
+fn measure(name: &'static str, scenario: &Scenario) -> Result<Measured> {
+    let model = scenario.materialise()?;
+    let trajectory = Reference.train(&model)?;
+    let steps = observe_run("update-orthogonality", &trajectory, Some(&model))?;
+    let tower = trajectory.towers()[0];
+    let mut lookups = vec![0.0; tower.rows()];
+    model.batches.iter().flat_map(|batch| &batch.positives).for_each(|&item| lookups[item] += 1.0);
+    let norms = |step: usize| -> Vec<f64> {
+        let mut q = vec![0.0; tower.dim()];
+        let mut norm = |row| {
+            if tower.embedding(step, row, &mut q) {
+                norm_f64(&q)
+            } else {
+                f64::NAN
+            }
+        };
+        (0..tower.rows()).map(&mut norm).collect()
+    };
+    let (first, last) = (norms(0), norms(tower.steps()));
+    let mut growth: Vec<f64> = first.iter().zip(&last).map(|(first, last)| last / first).collect();
+    growth.sort_by(f64::total_cmp);
+    Ok(Measured {
+        name,
+        similarity: scenario.loss.similarity,
+        loss: scenario.loss.objective.name(),
+        encoder: crate::encoder::Architecture::name(&scenario.item.encoder),
+        optimizer: scenario.item.optimizer.declare().name.unwrap_or_default(),
+        conditions: conditions(scenario),
+        orthogonal: steps.observed,
+        leak: steps.leak,
+        angles: steps.angles,
+        growth: growth[growth.len() / 2],
+        coupling: spearman(&lookups, &last),
+    })
+}
+
+fn conditions(scenario: &Scenario) -> Vec<Status> {
+    CONDITIONS.iter().map(|&condition| scenario.status(Side::Item, condition)).collect()
 }
 
 #[cfg(test)]
