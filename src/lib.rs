@@ -14,6 +14,7 @@
 //! | [`trajectory`] | what happened in a run: the file format, streamed |
 //! | [`sampler`], [`encoder`], [`loss`], [`optimizer`] | the four parts of a two-tower model, one kind a file |
 //! | [`scenario`] | what is trained, as a plain value; random scenarios |
+//! | [`presets`] | designs that people use, the conditions they meet, what they do |
 //! | [`trainer`], [`reference`](mod@reference) | values in, trajectory out; the reference core |
 //! | [`jacobian`] | derivatives checked three ways; the Gram matrix JJᵀ |
 //! | [`training`], [`statistics`] | training on interactions, what came of it; rank statistics |
@@ -50,12 +51,14 @@ pub mod loss;
 pub mod necessity;
 pub mod number;
 pub mod optimizer;
+pub mod presets;
 pub mod reference;
 pub mod report;
 pub mod rounding;
 pub mod sampler;
 pub mod scenario;
 pub mod statistics;
+pub mod suite;
 pub mod trainer;
 pub mod training;
 pub mod trajectory;

@@ -8,8 +8,8 @@ use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestError, Test
 use rayon::prelude::*;
 use serde::Serialize;
 
+use super::Claim;
 use super::specimen::Specimen;
-use super::{Claim, Sampling};
 use crate::error::Result;
 use crate::geometry::norm_f64;
 use crate::reference::Session;
@@ -25,6 +25,9 @@ pub const TWIN_MARGIN: f64 = 100.0;
 pub const SPECIMEN_SEEDS: u64 = 16;
 /// How long a failing case is shrunk.
 const SHRINKING: Duration = Duration::from_secs(5);
+
+/// How the reason begins where too few scenarios could be judged.
+const GAVE_UP: &str = "the generator gave up";
 
 /// What to check, and how long.
 #[derive(Debug, Clone)]
@@ -93,6 +96,13 @@ pub struct Failure {
     pub reason: String,
     /// The file that the scenario was written to, if it was.
     pub case: Option<std::path::PathBuf>,
+}
+
+impl Failure {
+    /// Whether nothing broke, but too few scenarios could show anything.
+    pub fn gave_up(&self) -> bool {
+        self.observation.is_none() && self.reason.starts_with(GAVE_UP)
+    }
 }
 
 /// The result of checking one claim.
@@ -192,10 +202,7 @@ pub fn check_on(
     let worst = Mutex::new(0.0_f64);
     let failure: Mutex<Option<Failure>> = Mutex::new(None);
     let stop = AtomicBool::new(false);
-    let wanted = match claim.about().sampling {
-        Sampling::EveryCase => options.cases,
-        Sampling::Statistical { cases, .. } => cases.min(options.cases),
-    };
+    let wanted = claim.about().sampling.wanted(options.cases);
     let out_of_time = || options.time.is_some_and(|time| start.elapsed() > time);
 
     // Independent streams of scenarios, a fixed number of them, so that the cases do not depend on the machine.
@@ -270,7 +277,7 @@ pub fn check_on(
             },
             Err(TestError::Abort(reason)) => {
                 let scenario = super::specimen::plain(0);
-                Failure { reason: format!("the generator gave up: {reason}"), observation: None, scenario, case: None }
+                Failure { reason: format!("{GAVE_UP}: {reason}"), observation: None, scenario, case: None }
             }
         };
         stop.store(true, Ordering::Relaxed);

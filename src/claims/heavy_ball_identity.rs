@@ -22,7 +22,7 @@ use super::specimen::{self, Specimen, redeclare};
 use super::update_orthogonality::{controls_of_the_conditions, declare_as_table_sgd, twins_of_the_conditions};
 use super::{About, Claim, Kind, Sampling, Standing, UNKNOWN_RATE};
 use crate::condition::Condition;
-use crate::facts::{Context, Facts, Follow, Measure, Measured, Momentum, RecordFacts, Watched};
+use crate::facts::{Context, Facts, Follow, Measure, Measured, Momentum, Rates, RecordFacts, Watched};
 use crate::geometry::{add_scaled, norm_f64};
 use crate::optimizer::{Optimizer, Schedule, heavy_ball::HeavyBall};
 use crate::rounding::Precision;
@@ -39,8 +39,8 @@ const DERIVATION: &str = "what rounding can change in ‖q_{t+1}‖² against th
     and the f64 rounding of the check";
 
 /// One row's momentum buffer and the identity's right-hand side.
-struct Ball {
-    momentum: Momentum,
+pub(super) struct Ball {
+    pub momentum: Momentum,
     buffer: Vec<f64>,
     started: bool,
     /// Σ_{k<t} β^{t−k} η_k ‖p_k‖², before the discount of this step.
@@ -52,12 +52,36 @@ struct Ball {
     /// Norms of the step before: of the buffer, and of the storage error.
     last: (f64, f64),
     /// The step that comes next, if every one is recorded.
-    expected: usize,
+    pub expected: usize,
 }
 
 impl Ball {
+    /// An empty buffer of `dim` numbers. If it is `started`, the first gradient enters it with the weight of all others.
+    pub fn new(momentum: Momentum, dim: usize, started: bool) -> Self {
+        Ball {
+            momentum,
+            buffer: vec![0.0; dim],
+            started,
+            memory: 0.0,
+            radial_error: 0.0,
+            buffer_error: 0.0,
+            last: (0.0, 0.0),
+            expected: 0,
+        }
+    }
+
+    /// What is uncertain in ⟨q_t, p_t⟩.
+    pub fn radial_error(&self) -> f64 {
+        self.radial_error
+    }
+
+    /// What is uncertain in p_t.
+    pub fn buffer_error(&self) -> f64 {
+        self.buffer_error
+    }
+
     /// The buffer's step: p ← β·p + w·g, and what is uncertain in it and in ⟨q, p⟩. `allowance` is the gradient's.
-    fn turn(&mut self, gradient: Option<&[f64]>, allowance: f64, length: f64, context: &Context) -> f64 {
+    pub fn turn(&mut self, gradient: Option<&[f64]>, allowance: f64, length: f64, context: &Context) -> f64 {
         let unit = context.arithmetic.storage.unit_roundoff();
         let weight = if self.started { self.momentum.weight } else { 1.0 };
         self.started = true;
@@ -80,10 +104,45 @@ impl Ball {
     }
 
     /// After a step of this rate: the next step's sum gains the term of this one.
-    fn advance(&mut self, rate: f64, size: f64, storage_error: f64) {
+    pub fn advance(&mut self, rate: f64, size: f64, storage_error: f64) {
         self.last = (size, storage_error);
         self.memory += rate * size * size;
     }
+
+    /// Judges a record whose step is −rate·p. `relative_error` is that of the rate beyond what the context says of rates.
+    pub(super) fn judge(
+        &mut self,
+        facts: &RecordFacts<'_>,
+        context: &Context,
+        gradient: &[f64],
+        rate: f64,
+        relative_error: f64,
+    ) -> Option<Measured> {
+        let storage = context.storage_error(facts);
+        let allowance = if facts.gradient_norm.unwrap_or(0.0) > 0.0 {
+            context.gradient_allowance(facts).0
+        } else {
+            0.0
+        };
+        let size = self.turn(Some(gradient), allowance, facts.norm, context);
+        let movement = rate * size;
+        let expected = movement * movement + 2.0 * rate * self.memory;
+        let own = Precision::F64.gamma(context.dim + 4);
+        // Every term of the right-hand side has two rates in it.
+        let allowed = context.norm_squared_error(facts, movement + rate * self.buffer_error, rate * self.radial_error)
+            + 2.0 * movement * rate * self.buffer_error
+            + 4.0 * (own + relative_error) * expected;
+        let signal = facts.step_norm * (facts.norm + facts.next_norm);
+        let measured = Measured::new((facts.growth - expected).abs(), allowed, signal);
+        let known = relative_error + context.rates.as_ref().map_or(0.0, Rates::relative_error);
+        self.advance(rate, size, storage + movement * known);
+        (size > 0.0 || facts.moved()).then_some(measured)
+    }
+}
+
+/// Whether a lazy rule leaves a row out of a step: nobody looked it up.
+pub(super) fn is_left_out(facts: &RecordFacts<'_>) -> bool {
+    facts.gradient_norm.unwrap_or(0.0) == 0.0 && facts.record.lookups.is_none_or(|lookups| lookups == 0)
 }
 
 impl Follow for Ball {
@@ -94,35 +153,19 @@ impl Follow for Ball {
         if self.momentum.beta != 0.0 && !context.consecutive {
             return None;
         }
-        let norm = facts.gradient_norm.unwrap_or(0.0);
-        if self.momentum.lazy && norm == 0.0 && facts.record.lookups.is_none_or(|lookups| lookups == 0) {
+        if self.momentum.lazy && is_left_out(facts) {
             return None;
         }
-        let storage = context.storage_error(facts);
         if self.started && !self.momentum.lazy {
             // In the sparse form a row that is not recorded had no gradient and did not move visibly, but coasted.
+            let storage = context.storage_error(facts);
             for step in self.expected..facts.record.step {
                 let size = self.turn(None, 0.0, facts.norm, context);
                 self.advance(rates.at(step), size, storage);
             }
         }
         self.expected = facts.record.step + 1;
-        let allowance = if norm > 0.0 {
-            context.gradient_allowance(facts).0
-        } else {
-            0.0
-        };
-        let size = self.turn(Some(gradient), allowance, facts.norm, context);
-        let movement = rate * size;
-        let expected = movement * movement + 2.0 * rate * self.memory;
-        let own = Precision::F64.gamma(context.dim + 4);
-        let allowed = context.norm_squared_error(facts, movement + rate * self.buffer_error, rate * self.radial_error)
-            + 2.0 * movement * rate * self.buffer_error
-            + 4.0 * own * expected;
-        let signal = facts.step_norm * (facts.norm + facts.next_norm);
-        let measured = Measured::new((facts.growth - expected).abs(), allowed, signal);
-        self.advance(rate, size, storage + movement * rates.relative_error());
-        (size > 0.0 || facts.moved()).then_some(measured)
+        self.judge(facts, context, gradient, rate, 0.0)
     }
 }
 
@@ -173,18 +216,7 @@ impl Claim for HeavyBallIdentity {
         let Some(momentum) = context.momentum else {
             return Vec::new();
         };
-        let start = move |context: &Context| {
-            Box::new(Ball {
-                momentum,
-                buffer: vec![0.0; context.dim],
-                started: false,
-                memory: 0.0,
-                radial_error: 0.0,
-                buffer_error: 0.0,
-                last: (0.0, 0.0),
-                expected: 0,
-            }) as Box<dyn Follow>
-        };
+        let start = move |context: &Context| Box::new(Ball::new(momentum, context.dim, false)) as Box<dyn Follow>;
         vec![Watched { id: ABOUT.id.into(), measure: Measure::Run(Box::new(start)) }]
     }
     fn observe(&self, facts: &Facts, context: &Context) -> Observation {

@@ -8,7 +8,8 @@
 //!
 //! and the norm counts the squared length of the path. What is judged is the inequality: a shrink beyond the rounding of
 //! ‖q‖², over every row that moved. It outlives conditions that orthogonality does not: heavy-ball momentum points
-//! outward (`heavy-ball-identity`), so it is a control here.
+//! outward (`heavy-ball-identity`), so it is a control here. Nesterov momentum does so unless its rates explode
+//! (`nesterov-growth`); a run whose rates do is not judged.
 //!
 //! *Hypotheses*: CosineLoss, IsotropicJacobian, PrivateParameters, NoDecay, NoCoordinateScaling, FreshGradient, NoEpsilon.
 //! *Shapes*: q, Δq: `[d]`.
@@ -18,12 +19,14 @@
 //! *Proof*: proofs/theories/NormGrowth.v.
 //! *Source*: Wang et al. 2017 (NormFace), for embeddings that are parameters.
 
+use super::nesterov_growth::may_point_inward;
 use super::specimen::{self, Specimen};
 use super::update_orthogonality::{controls_of_the_conditions, twins_of_the_conditions};
 use super::{About, Claim, Kind, Sampling, Standing};
 use crate::condition::Condition;
-use crate::facts::{Context, GROWTH_DERIVATION, Measure, Measured, Watched};
+use crate::facts::{Context, Facts, GROWTH_DERIVATION, Measure, Measured, Watched};
 use crate::scenario::random::{Encoders, Family, Optimizers};
+use crate::verdict::Observation;
 
 /// ‖q'‖ ≥ ‖q‖.
 pub struct NormGrowth;
@@ -64,6 +67,13 @@ impl Claim for NormGrowth {
             Some(Measured::new(-facts.growth, context.growth_allowance(facts), signal))
         });
         vec![Watched { id: ABOUT.id.into(), measure }]
+    }
+    fn observe(&self, facts: &Facts, context: &Context) -> Observation {
+        if may_point_inward(context) {
+            let reason = "Nesterov momentum whose rates grow so fast may point inward (see nesterov-growth)";
+            return Observation::inconclusive(GROWTH_DERIVATION, reason);
+        }
+        facts.tally(ABOUT.id).observe(GROWTH_DERIVATION, "nothing to judge: no row had a gradient or moved")
     }
     fn twins(&self) -> Vec<Specimen> {
         twins_of_the_conditions()

@@ -23,6 +23,7 @@ pub struct Specimen {
     /// The condition that it drops, if that is what it does.
     pub drops: Option<Condition>,
     scenario: fn(u64) -> Scenario,
+    adapt: Option<fn(Scenario) -> Scenario>,
     fault: Option<Fault>,
     header: Option<fn(&mut Settings)>,
     variant: Option<Examine>,
@@ -34,7 +35,7 @@ pub type Examine = fn(&Materialised, &dyn Trainer) -> Result<Observation>;
 impl Specimen {
     /// A scenario that drops a condition.
     pub fn dropping(condition: Condition, name: &'static str, scenario: fn(u64) -> Scenario) -> Self {
-        Specimen { name, drops: Some(condition), scenario, fault: None, header: None, variant: None }
+        Specimen { name, drops: Some(condition), scenario, adapt: None, fault: None, header: None, variant: None }
     }
 
     /// A scenario that drops a condition and yet must not break: a benign control.
@@ -44,7 +45,13 @@ impl Specimen {
 
     /// A scenario that drops nothing the claim lists.
     pub fn named(name: &'static str, scenario: fn(u64) -> Scenario) -> Self {
-        Specimen { name, drops: None, scenario, fault: None, header: None, variant: None }
+        Specimen { name, drops: None, scenario, adapt: None, fault: None, header: None, variant: None }
+    }
+
+    /// The same with its scenario changed, such as another update rule in every twin of a claim.
+    pub fn adapted(mut self, adapt: fn(Scenario) -> Scenario) -> Self {
+        self.adapt = Some(adapt);
+        self
     }
 
     /// The same, trained by a trainer with a planted fault.
@@ -98,7 +105,11 @@ impl Specimen {
     /// # Errors
     /// [`Scenario::validate`]'s.
     pub fn materialise(&self, seed: u64) -> Result<Materialised> {
-        (self.scenario)(seed).materialise()
+        let scenario = (self.scenario)(seed);
+        match self.adapt {
+            Some(adapt) => adapt(scenario).materialise(),
+            None => scenario.materialise(),
+        }
     }
 
     /// The trainer that trains it: the given one, unless the specimen plants a fault or another header.
@@ -139,6 +150,15 @@ impl<T: Trainer> Trainer for Misdeclared<T> {
     }
 }
 
+/// A header in which the item tower is a table, whatever it is.
+pub fn declare_table(settings: &mut Settings) {
+    let mut optimizer = settings.for_tower(Some(Side::Item)).optimizer;
+    if let Some(optimizer) = &mut optimizer {
+        optimizer.other.remove("joined_tables");
+    }
+    settings.set_tower(Side::Item, &Settings { encoder: Some("id".into()), optimizer, ..Settings::default() });
+}
+
 /// A header in which the item tower's optimizer is changed.
 pub fn redeclare(settings: &mut Settings, change: fn(&mut crate::trajectory::DeclaredOptimizer)) {
     let mut own = Settings {
@@ -157,6 +177,7 @@ pub fn plain(seed: u64) -> Scenario {
         rows,
         encoder: EncoderKind::Table(TableEncoder {}),
         optimizer: Optimizer::Sgd(Sgd { lr: 1.0.into(), decay: None, rows: Rows::Dense }),
+        update: Default::default(),
         initial: Initial::Normal { std: 0.5 },
     };
     Scenario {
@@ -219,6 +240,13 @@ pub fn with_negatives(seed: u64, negatives: Negatives) -> Scenario {
     scenario
 }
 
+/// An epsilon far below every norm: a clamp that is never active.
+pub fn inactive_epsilon(seed: u64) -> Scenario {
+    let mut scenario = plain(seed);
+    scenario.loss.epsilon = 0.5_f64.powi(40);
+    scenario
+}
+
 /// A private two-layer network.
 pub fn two_layer(seed: u64) -> Scenario {
     let network = crate::encoder::two_layer::TwoLayer { features: 3, hidden: 4 };
@@ -261,6 +289,12 @@ pub fn adam(seed: u64) -> Scenario {
     with_optimizer(seed, Optimizer::Adam(Adam::with_rate(0.05)))
 }
 
+/// Element-wise AdaGrad.
+pub fn adagrad(seed: u64) -> Scenario {
+    let rule = crate::optimizer::adagrad::Adagrad { lr: 0.1.into(), epsilon: 0.0, decay: None, rows: Rows::Dense };
+    with_optimizer(seed, Optimizer::Adagrad(rule))
+}
+
 /// Row-wise AdaGrad: adaptive, yet one scalar a row.
 pub fn rowwise_adagrad(seed: u64) -> Scenario {
     let rule = crate::optimizer::rowwise_adagrad::RowwiseAdagrad {
@@ -291,13 +325,20 @@ pub fn deep_user_tower(seed: u64) -> Scenario {
     scenario
 }
 
-/// What a claim observes on the reference trajectory of [`plain`], in digits that do not depend on the machine.
+/// What a claim observes on the reference trajectory of [`plain`], in digits that do not depend on the machine; on its first
+/// control where that trajectory says nothing to it.
 #[cfg(test)]
 pub(crate) fn reference_observation(claim: &dyn super::Claim) -> String {
     use crate::geometry::norm_f64;
 
-    let materialised = plain(1).materialise().unwrap();
-    let observation = claim.examine(&materialised, &crate::reference::Reference).unwrap();
+    let reference = crate::reference::Reference;
+    let mut materialised = plain(1).materialise().unwrap();
+    let mut observation = claim.examine(&materialised, &reference).unwrap();
+    // A claim about other rules than SGD says nothing there, but of its own first control.
+    if observation.judged == 0 {
+        materialised = claim.controls()[0].materialise(1).unwrap();
+        observation = claim.examine(&materialised, &reference).unwrap();
+    }
     let trajectory = crate::reference::Reference.train(&materialised).unwrap();
     let tower = trajectory.towers()[0];
     let mut q = vec![0.0; tower.dim()];

@@ -6,6 +6,7 @@ mod claims;
 mod explain;
 mod main_job;
 mod necessity;
+mod presets;
 mod train;
 
 use std::io::{IsTerminal, Write};
@@ -73,6 +74,8 @@ enum Command {
     Explain(explain::Arguments),
     /// Show what each condition of each claim is for: twins that break, benign violations that do not.
     Necessity(necessity::Arguments),
+    /// Train the designs that people use on drawn interactions: conditions, angles, growth, coupling.
+    Presets(presets::Arguments),
     /// Train a two-tower model and record the run.
     Train(Box<train::Arguments>),
     /// Judge recorded runs.
@@ -89,6 +92,7 @@ pub fn main() -> ExitCode {
         Some(Command::Check(arguments)) => check::run(&arguments, format),
         Some(Command::Explain(arguments)) => explain::run(&arguments, format),
         Some(Command::Necessity(arguments)) => necessity::run(&arguments, format),
+        Some(Command::Presets(arguments)) => presets::run(&arguments, format),
         Some(Command::Train(arguments)) => train::run(&arguments, format),
         Some(Command::Audit(arguments)) => audit::run(&arguments, format),
     };

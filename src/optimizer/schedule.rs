@@ -46,6 +46,19 @@ impl Schedule {
         }
     }
 
+    /// Multiplies every rate.
+    pub fn scale(&mut self, factor: f64) {
+        match self {
+            Schedule::Constant(rate) => *rate *= factor,
+            Schedule::List(rates) => rates.iter_mut().for_each(|rate| *rate *= factor),
+            Schedule::Warmup { from, to, .. } => {
+                *from *= factor;
+                *to *= factor;
+            }
+            Schedule::Exponential { start, .. } => *start *= factor,
+        }
+    }
+
     /// The rates that a scenario may hold: finite and not negative.
     pub(crate) fn problem(&self) -> Option<String> {
         let fine = |rate: f64| rate.is_finite() && rate >= 0.0;

@@ -12,6 +12,7 @@ use crate::claims::check::{self, Status};
 use crate::claims::{Claim, Sampling, find, proofs};
 use crate::condition::Condition;
 use crate::necessity::{Matrix, search::Found};
+use crate::presets::{Measured, Preset};
 use crate::statistics::Interval;
 use crate::verdict::{Hypotheses, Observation, Verdict};
 
@@ -105,6 +106,45 @@ pub fn claims(claims: &[&dyn Claim]) -> String {
         ]);
     }
     format!("{}\nperpend explain CLAIM tells more of one.\n", indented(&table.to_string()))
+}
+
+/// Designs: what they are, which conditions their item towers meet, what their steps did.
+pub fn presets(presets: &[&Preset], measured: &[Measured]) -> String {
+    let names = crate::presets::CONDITIONS.map(|condition| condition.to_string());
+    let mut header = vec!["design", "similarity", "loss", "item encoder", "optimizer"];
+    header.extend(names.iter().map(String::as_str));
+    header.extend(["orthogonal", "leak", "cos 1 % / 50 % / 99 %", "growth", "coupling"]);
+    let mut table = table(&header);
+    for one in measured {
+        let mut row = vec![
+            one.name.to_string(),
+            one.similarity.to_string(),
+            one.loss.to_string(),
+            one.encoder.to_string(),
+            one.optimizer.clone(),
+        ];
+        row.extend(one.conditions.iter().map(|status| match status {
+            crate::verdict::Status::Met(_) => "yes".to_string(),
+            crate::verdict::Status::Unmet(_) => "no".to_string(),
+            crate::verdict::Status::Unknown(_) => "?".to_string(),
+        }));
+        let angles = one.angles.as_ref().and_then(|angles| angles.touched.as_ref());
+        let or_dash = |text: Option<String>| text.unwrap_or_else(|| "–".into());
+        row.extend([
+            one.orthogonal.to_string(),
+            or_dash(one.leak.map(|leak| format!("{leak:.1e}"))),
+            or_dash(angles.map(|at| format!("{:.2} / {:.2} / {:.2}", at.p01, at.p50, at.p99))),
+            format!("{:.2}", one.growth),
+            or_dash(one.coupling.map(|coupling| format!("{coupling:.2}"))),
+        ]);
+        table.add_row(row);
+    }
+    let mut text = indented(&table.to_string());
+    text.push('\n');
+    for preset in presets {
+        let _ = writeln!(text, "  {}: {} ({})", preset.name, preset.about, preset.source);
+    }
+    text
 }
 
 /// A suite of checks.

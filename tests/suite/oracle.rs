@@ -235,6 +235,7 @@ impl OracleOptimizer {
             // A coordinate that never had a gradient stays, whatever 0/0 is.
             let quotient = |a: f64, b: f64| if a == 0.0 { 0.0 } else { a / b };
             let step = match optimizer {
+                Optimizer::Own(_) => unreachable!("the generator draws the crate's own"),
                 Optimizer::Sgd(_) => g,
                 Optimizer::HeavyBall(ball) if ball.momentum == 0.0 => g,
                 Optimizer::HeavyBall(ball) => {
@@ -269,6 +270,7 @@ impl OracleOptimizer {
                     let root = self.second[(i, 0)].sqrt();
                     g.map(|g| quotient(g, root + adagrad.epsilon))
                 }
+                other => panic!("{other:?} is judged in optimizer_rules"),
             };
             weights.set_row(i, &(w - step * lr));
         }
@@ -564,6 +566,7 @@ fn scenarios(precision: Precision) -> Vec<Scenario> {
                 rows,
                 encoder: encoder.clone(),
                 optimizer,
+                update: Default::default(),
                 initial: Initial::Normal { std: 0.5 },
             };
             scenarios.push(Scenario {
