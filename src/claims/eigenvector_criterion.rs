@@ -11,23 +11,26 @@
 //! So an encoder may keep steps orthogonal without an isotropic Jacobian: a gain times a vector has K = a²I + wwᵀ, weight
 //! normalisation K = (s²/‖v‖²)·P + v̂v̂ᵀ, and q is an eigenvector of both.
 //!
-//! *Hypotheses*: none; the criterion is an identity of every differentiable encoder. Where the encoder is said to have an
-//! isotropic Jacobian, Kq = λq must hold as well.
-//! *Shapes*: q, g: `[d]`, J: `[d, p]`, K: `[d, d]`. *Judged*, for every item row in the first batch: ⟨q, Kg_k⟩ against
-//! ⟨Kq − λq, g_k⟩ for the d − 1 vectors of an orthonormal basis of the gradients orthogonal to q (Householder's), the left side
-//! as J(Jᵀg_k) by an exact product and dual numbers through the encoder, the right side from the matrix of exact
-//! products; and ‖Kq − λq‖ where the Jacobian is isotropic.
+//! *Hypotheses*: CosineLoss, NoEpsilon (they make g ⟂ q). Where the encoder is said to have an isotropic Jacobian, Kq = λq must
+//! hold as well.
+//! *Shapes*: q, g: `[d]`, J: `[d, p]`, K: `[d, d]`. *Judged*, for every item row with a gradient in the first batch: ⟨q, Kg⟩ against
+//! ⟨Kq − λq, g⟩ for that gradient, as the trainer recorded it, and for the d − 1 vectors of an orthonormal basis of all
+//! gradients orthogonal to q (Householder's); the left side as J(Jᵀg) by an exact product and dual numbers through the
+//! encoder, the right side from the matrix of exact products; and ‖Kq − λq‖ where the Jacobian is isotropic.
 //! *Allowed residual*: the sum of the rounding bounds of both sides, which the same arithmetic yields on numbers that carry
-//! them (Higham 2002, §3.3), doubled for exp and tanh of the mathematical library.
-//! *Twins that must break it*, as false variants: "every q is an eigenvector" (a two-layer network; a frozen projection with
+//! them (Higham 2002, §3.3), doubled for exp and tanh of the mathematical library; the recorded gradient enters with twice the
+//! rounding of the loss's.
+//! *Twins that must break it*: inner products; an active epsilon. As false variants: "every q is an eigenvector" (a two-layer network; a frozen projection with
 //! V = diag(1, 2), h = (3, 2), where ‖Kq − λq‖/‖q‖ = 36/25); λ = tr(K)/d; gradients that are not orthogonal to q.
 //! *Controls that must not*: the same encoders under the criterion; gain × vector and weight normalisation under "every q is an
-//! eigenvector"; inner products, an epsilon, any optimizer: they are not asked.
+//! eigenvector"; momentum, Adam.
 //! *Proof*: proofs/theories/EigenvectorCriterion.v.
 //! *Source*: derived here.
 
+use super::similarity_rows::{Row, similarity_rows};
 use super::specimen::{self, Specimen};
 use super::{About, Claim, Kind, Sampling, Standing};
+use crate::condition::Condition;
 use crate::encoder::{
     Architecture, EncoderKind, gain_vector::GainVector, projection::Projection, two_layer::TwoLayer,
     weight_norm::WeightNorm,
@@ -37,11 +40,11 @@ use crate::facts::{Measured, Tally};
 use crate::geometry::{dot, norm, norm_f64};
 use crate::jacobian::{Differentiable, Estimate, Gram, Rounded, subject::RowOf};
 use crate::number::{Field, Forward, Real};
-use crate::scenario::random::{Encoders, Family, Losses, Optimizers};
+use crate::scenario::random::{Encoders, Family, Optimizers};
 use crate::scenario::{Initial, Materialised, Scenario};
 use crate::trainer::Trainer;
 use crate::trajectory::Side;
-use crate::verdict::{Observation, Place, Status};
+use crate::verdict::{Observation, Status};
 
 /// ⟨q, Kg⟩ = 0 for all g ⟂ q ⇔ Kq = λq.
 pub struct EigenvectorCriterion;
@@ -61,12 +64,24 @@ enum Variant {
     AnyGradient,
 }
 
-/// The item rows of the first batch, each once.
-pub(super) fn first_rows(materialised: &Materialised) -> Vec<usize> {
-    let mut rows = materialised.batches[0].item_slots();
-    rows.sort_unstable();
-    rows.dedup();
-    rows
+/// The first step of a scenario alone, and the item rows that a trainer has a gradient for in it.
+pub(super) fn first_step(materialised: &Materialised, trainer: &dyn Trainer) -> Result<(Materialised, Vec<Row>)> {
+    let mut scenario = materialised.explicit();
+    scenario.steps = 1;
+    scenario.batches = Some(materialised.batches[..1].to_vec());
+    let first = scenario.materialise()?;
+    let mut rows = similarity_rows(&first, trainer)?;
+    rows.retain(|row| row.gradient.iter().any(|&g| g != 0.0));
+    Ok((first, rows))
+}
+
+/// A recorded gradient with twice the rounding of the loss's: `[d]`.
+pub(super) fn recorded(row: &Row) -> Vec<Rounded> {
+    row.gradient
+        .iter()
+        .zip(&row.gradient_error)
+        .map(|(&g, &error)| Rounded::uncertain(g, 2.0 * error))
+        .collect()
 }
 
 /// The columns of Householder's reflection that takes q̂ to ±e_1: q̂ (up to sign) first, then an orthonormal basis of what is
@@ -99,16 +114,16 @@ fn tangent(subject: &impl Differentiable, g: &[Rounded]) -> Vec<Rounded> {
     subject.on::<Forward<Rounded>>().value(&moving).into_iter().map(|y| y.slope).collect()
 }
 
-fn judge(materialised: &Materialised, variant: Variant) -> Result<Observation> {
-    let encoder = &materialised.scenario.item.encoder;
+fn judge(materialised: &Materialised, trainer: &dyn Trainer, variant: Variant) -> Result<Observation> {
+    let (first, rows) = first_step(materialised, trainer)?;
+    let encoder = &first.scenario.item.encoder;
     let isotropic = matches!(encoder.isotropic_jacobian(), Status::Met(_));
     let mut tally = Tally::default();
-    for row in first_rows(materialised) {
-        let subject = RowOf { model: materialised, side: Side::Item, architecture: encoder, row };
+    for row in rows {
+        let subject = RowOf { model: &first, side: Side::Item, architecture: encoder, row: row.place.row as usize };
         let gram = Gram::of(&subject);
-        let tables: Vec<_> = subject.tables().iter().map(|table| table.map(|&x| Rounded::from_f64(x))).collect();
-        let q = subject.on::<Rounded>().value(&tables);
-        let length = norm_f64(&q.iter().map(|x| x.value()).collect::<Vec<_>>());
+        let q: Vec<Rounded> = row.embedding.iter().map(|&x| Rounded::from_f64(x)).collect();
+        let length = norm_f64(&row.embedding);
         let signal = gram.size() * length;
         let (mut deviation, eigenvalue) = gram.deviation(&q);
         if variant == Variant::MeanEigenvalue {
@@ -116,21 +131,21 @@ fn judge(materialised: &Materialised, variant: Variant) -> Result<Observation> {
             let shift = eigenvalue - trace / Rounded::ratio(q.len() as i64, 1);
             deviation = deviation.iter().zip(&q).map(|(&r, &q)| r + shift * q).collect();
         }
-        let mut measure = |residual: &[Rounded]| {
+        let mut measure = |residual: &[Rounded], signal: f64| {
             let residual: Vec<Estimate> = residual.iter().map(|&x| x.into()).collect();
             let length = |part: fn(&Estimate) -> f64| norm_f64(&residual.iter().map(part).collect::<Vec<_>>());
             let measured = Measured::new(length(|x| x.value), length(|x| x.error), signal);
-            tally.judge(Place { step: 0, row: row as u64 }, &measured);
+            tally.judge(row.place, &measured);
         };
         if isotropic || matches!(variant, Variant::EveryVector | Variant::MeanEigenvalue) {
-            measure(&deviation);
+            measure(&deviation, signal);
         }
         let skip = usize::from(variant != Variant::AnyGradient);
-        let residual: Vec<Rounded> =
-            basis(&q).iter().skip(skip).map(|g| dot(&q, &tangent(&subject, g)) - dot(&deviation, g)).collect();
-        measure(&residual);
+        let residual = |g: &[Rounded]| dot(&q, &tangent(&subject, g)) - dot(&deviation, g);
+        measure(&basis(&q).iter().skip(skip).map(|g| residual(g)).collect::<Vec<_>>(), signal);
+        measure(&[residual(&recorded(&row))], signal * norm_f64(&row.gradient));
     }
-    Ok(tally.observe(DERIVATION, "no row was looked up"))
+    Ok(tally.observe(DERIVATION, "no row had a gradient"))
 }
 
 const ABOUT: About = About {
@@ -138,7 +153,7 @@ const ABOUT: About = About {
     kind: Kind::Pointwise,
     standing: Standing::Theorem,
     statement: "to first order a step is orthogonal to q for every gradient g ⟂ q exactly when q is an eigenvector of K = JJᵀ",
-    conditions: &[],
+    conditions: &[Condition::CosineLoss, Condition::NoEpsilon],
     source: "derived here",
     derivation: DERIVATION,
     sampling: Sampling::EveryCase,
@@ -178,21 +193,23 @@ impl Claim for EigenvectorCriterion {
         &ABOUT
     }
     fn family(&self) -> Family {
-        Family { encoders: Encoders::Any, optimizers: Optimizers::Any, losses: Losses::Any }
+        Family { encoders: Encoders::Any, optimizers: Optimizers::Any, ..Family::default() }
     }
-    fn examine(&self, materialised: &Materialised, _trainer: &dyn Trainer) -> Result<Observation> {
-        judge(materialised, Variant::Criterion)
+    fn examine(&self, materialised: &Materialised, trainer: &dyn Trainer) -> Result<Observation> {
+        judge(materialised, trainer, Variant::Criterion)
     }
     fn twins(&self) -> Vec<Specimen> {
         vec![
+            Specimen::dropping(Condition::CosineLoss, "inner products in place of cosines", specimen::dot_product),
+            Specimen::dropping(Condition::NoEpsilon, "norms clamped at 2", specimen::active_epsilon),
             Specimen::named("every q is an eigenvector: a two-layer network", specimen::two_layer)
-                .judged_by(|materialised, _| judge(materialised, Variant::EveryVector)),
+                .judged_by(|materialised, trainer| judge(materialised, trainer, Variant::EveryVector)),
             Specimen::named("every q is an eigenvector: a frozen projection", frozen_projection)
-                .judged_by(|materialised, _| judge(materialised, Variant::EveryVector)),
+                .judged_by(|materialised, trainer| judge(materialised, trainer, Variant::EveryVector)),
             Specimen::named("the mean eigenvalue in place of λ: gain × vector", gain_vector)
-                .judged_by(|materialised, _| judge(materialised, Variant::MeanEigenvalue)),
+                .judged_by(|materialised, trainer| judge(materialised, trainer, Variant::MeanEigenvalue)),
             Specimen::named("gradients along q as well: gain × vector", gain_vector)
-                .judged_by(|materialised, _| judge(materialised, Variant::AnyGradient)),
+                .judged_by(|materialised, trainer| judge(materialised, trainer, Variant::AnyGradient)),
         ]
     }
     fn controls(&self) -> Vec<Specimen> {
@@ -202,10 +219,10 @@ impl Claim for EigenvectorCriterion {
             Specimen::named("a two-layer network", specimen::two_layer),
             Specimen::named("a linear map shared by all items", specimen::shared_linear),
             Specimen::named("every q is an eigenvector: gain × vector", gain_vector)
-                .judged_by(|materialised, _| judge(materialised, Variant::EveryVector)),
+                .judged_by(|materialised, trainer| judge(materialised, trainer, Variant::EveryVector)),
             Specimen::named("every q is an eigenvector: weight normalisation", weight_norm)
-                .judged_by(|materialised, _| judge(materialised, Variant::EveryVector)),
-            Specimen::named("inner products", specimen::dot_product),
+                .judged_by(|materialised, trainer| judge(materialised, trainer, Variant::EveryVector)),
+            Specimen::named("heavy-ball momentum", specimen::momentum),
             Specimen::named("Adam", specimen::adam),
         ]
     }
@@ -214,7 +231,7 @@ impl Claim for EigenvectorCriterion {
 theorem!(
     eigenvector_criterion,
     EigenvectorCriterion,
-    "holds, 12 judged; norms 1.668013155 1.186564277 1.354420513"
+    "holds, 18 judged; norms 1.668013155 1.186564277 1.354420513"
 );
 
 #[cfg(test)]

@@ -26,8 +26,7 @@
 //! *Proof*: proofs/theories/RadialAngleBound.v.
 //! *Source*: Kantorovich 1948, Wielandt's form; the application derived here.
 
-use super::eigenvector_criterion::{frozen_projection, trained_projection};
-use super::similarity_rows::similarity_rows;
+use super::eigenvector_criterion::{first_step, frozen_projection, recorded, trained_projection};
 use super::specimen::{self, Specimen};
 use super::{About, Claim, Kind, Sampling, Standing};
 use crate::condition::Condition;
@@ -51,15 +50,9 @@ const DERIVATION: &str = "the rounding of ⟨q, Kg⟩ and of (κ−1)/(κ+1)·�
 
 /// The observation where the bound on |cos| is this function of κ.
 fn judge(materialised: &Materialised, trainer: &dyn Trainer, bound: fn(f64) -> f64) -> Result<Observation> {
-    let mut scenario = materialised.explicit();
-    scenario.steps = 1;
-    scenario.batches = Some(materialised.batches[..1].to_vec());
-    let first = scenario.materialise()?;
+    let (first, rows) = first_step(materialised, trainer)?;
     let mut tally = Tally::default();
-    for row in similarity_rows(&first, trainer)? {
-        if row.gradient.iter().all(|&g| g == 0.0) {
-            continue;
-        }
+    for row in rows {
         let gram = Gram::of_row(&first, Side::Item, row.place.row as usize);
         let kappa = gram.condition_number().high;
         if !kappa.is_finite() {
@@ -67,9 +60,7 @@ fn judge(materialised: &Materialised, trainer: &dyn Trainer, bound: fn(f64) -> f
         }
         let bound = bound(kappa);
         let q: Vec<Rounded> = row.embedding.iter().map(|&x| Rounded::from_f64(x)).collect();
-        let uncertain = row.gradient.iter().zip(&row.gradient_error);
-        let g: Vec<Rounded> = uncertain.map(|(&g, &error)| Rounded::uncertain(g, 2.0 * error)).collect();
-        let image = gram.image(&g);
+        let image = gram.image(&recorded(&row));
         let radial = Estimate::from(dot(&q, &image));
         let size = Estimate::from(norm(&q) * norm(&image));
         let measured = Measured::new(
