@@ -26,6 +26,7 @@ use super::{About, Claim, Kind, Sampling, Standing};
 use crate::encoder::{Architecture, EncoderKind, Form};
 use crate::error::Result;
 use crate::facts::Tally;
+use crate::optimizer::{Optimizer, projection::View};
 use crate::reference::Fault;
 use crate::sampler::Batch;
 use crate::scenario::random::{Encoders, Family, Losses, Optimizers};
@@ -77,6 +78,15 @@ fn rename_tables(scenario: &mut Scenario) {
     }
 }
 
+/// Whether the rule compares an angle, which may be made of rounding alone, with a threshold.
+fn decides(optimizer: &Optimizer) -> bool {
+    match optimizer {
+        Optimizer::Sgdp(sgdp) => sgdp.projection.view != View::Always,
+        Optimizer::Adamp(adamp) => adamp.projection.view != View::Always,
+        _ => false,
+    }
+}
+
 fn rename_batch(batch: &Batch, users: usize, items: usize) -> Batch {
     let renamed_items = |rows: &Vec<usize>| rows.iter().map(|&row| renamed(row, items)).collect();
     Batch {
@@ -117,6 +127,9 @@ fn examine_by(
     let scenario = materialised.explicit();
     if Side::ALL.into_iter().any(|side| scenario.tower(side).update.storage.is_some()) {
         return Ok(Observation::inconclusive(DERIVATION, "a narrow format magnifies what rounding changes"));
+    }
+    if Side::ALL.into_iter().any(|side| decides(&scenario.tower(side).optimizer)) {
+        return Ok(Observation::inconclusive(DERIVATION, "a threshold magnifies what rounding changes"));
     }
     let (users, items) = (scenario.user.rows, scenario.item.rows);
     let run = Path::read(&trainer.train(materialised)?, Side::Item)?;

@@ -281,14 +281,18 @@ impl Optimizer {
 
     /// Whether a row without a gradient moves, or its state does.
     pub(crate) fn moves_without_gradient(&self) -> bool {
-        let memoryless = matches!(
-            self,
-            Optimizer::Sgd(_)
-                | Optimizer::Adagrad(_)
-                | Optimizer::RowwiseAdagrad(_)
-                | Optimizer::SignSgd(_)
-                | Optimizer::RiemannianSgd(_)
-        );
+        let memoryless = match self {
+            Optimizer::HeavyBall(ball) => ball.momentum == 0.0,
+            Optimizer::Nesterov(nesterov) => nesterov.momentum == 0.0,
+            other => matches!(
+                other,
+                Optimizer::Sgd(_)
+                    | Optimizer::Adagrad(_)
+                    | Optimizer::RowwiseAdagrad(_)
+                    | Optimizer::SignSgd(_)
+                    | Optimizer::RiemannianSgd(_)
+            ),
+        };
         !memoryless || self.decay().is_some_and(|decay| decay.rate != 0.0)
     }
 }

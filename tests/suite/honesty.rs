@@ -142,7 +142,7 @@ fn a_faulty_trainer_fails_the_claims_that_see_its_fault_and_not_those_that_it_do
     let mut wrong = Vec::new();
     for (trainer, seen_by, unconcerned) in trainers {
         for claim in ALL {
-            let options = Options { cases: 300, ..Options::default() };
+            let options = Options { cases: 200, ..Options::default() };
             let report = check(*claim, trainer, &options, &|_| {}).unwrap();
             match &report.failure {
                 None if seen_by.contains(&claim.id()) => {
