@@ -13,7 +13,7 @@ use perpend::jacobian::{directional_derivative_within, reach};
 use perpend::loss::Loss;
 use perpend::number::{Dual, Field, Real, Running};
 use perpend::sampler::Batch;
-use perpend::scenario::random::{Losses, Optimizers, kinds, losses, optimizers, scenarios_of};
+use perpend::scenario::random::{Losses, Optimizers, kinds, losses, scenarios_of, updating};
 use perpend::scenario::{Initial, Materialised, Scenario};
 use perpend::trajectory::{Side, Similarity};
 use proptest::strategy::{Strategy, ValueTree};
@@ -464,7 +464,7 @@ fn gradients_of(name: &str) -> Tally {
     let mut runner = TestRunner::deterministic();
     let mut random = random(7);
     let (_, kind) = kinds().into_iter().find(|(kind, _)| *kind == name).expect("an encoder of this name");
-    let strategy = scenarios_of(kind, optimizers(Optimizers::Any), losses(Losses::InfoNce), true);
+    let strategy = scenarios_of(kind, updating(Optimizers::Any), losses(Losses::InfoNce), true);
     for configuration in CONFIGURATIONS {
         let mut judged = 0;
         while judged < ARCHITECTURES {
