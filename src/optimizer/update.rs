@@ -102,11 +102,12 @@ pub enum Rounding {
 
 /// Keys of a declaration which say that something happens around the rule that a replay of single rows cannot repeat, with the
 /// values that mean "nothing". Beside our own names those of the common frameworks.
-const PREVENTING: [(&str, &[&str]); 18] = [
+const PREVENTING: [(&str, &[&str]); 20] = [
     ("clip_norm", &["0", "0.0", "false"]),
     ("max_grad_norm", &["0", "0.0", "false"]),
     ("global_clipnorm", &["0", "0.0", "false"]),
     ("clipnorm", &["0", "0.0", "false"]),
+    ("clipvalue", &["0", "0.0", "false"]),
     ("grad_clip", &["0", "0.0", "false"]),
     ("gradient_clip", &["0", "0.0", "false"]),
     ("gradient_clip_val", &["0", "0.0", "false"]),
@@ -119,6 +120,7 @@ const PREVENTING: [(&str, &[&str]); 18] = [
     ("stochastic_rounding", &["false"]),
     ("maximize", &["false"]),
     ("centered", &["false"]),
+    ("use_ema", &["false"]),
     ("lr_decay", &["0", "0.0"]),
     ("initial_accumulator_value", &["0", "0.0"]),
 ];
