@@ -16,7 +16,7 @@
 //! | [`scenario`] | what is trained, as a plain value; random scenarios |
 //! | [`presets`] | designs that people use, the conditions they meet, what they do |
 //! | [`trainer`], [`reference`](mod@reference) | values in, trajectory out; the reference core |
-//! | [`jacobian`] | derivatives from function values, with an error estimate |
+//! | [`jacobian`] | derivatives checked three ways; the Gram matrix JJᵀ |
 //! | [`training`], [`statistics`] | training on interactions, what came of it; rank statistics |
 //! | [`facts`] | one pass over a trajectory: the sums, maxima and histograms that claims are judged by |
 //! | [`claims`] | the theory: one file a claim |

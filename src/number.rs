@@ -4,8 +4,11 @@
 //! |---|---|---|
 //! | `f64`, `f32` | [`Real`] | training |
 //! | [`Dual`] | [`Real`] | exact directional derivatives |
+//! | [`Forward`] | [`Real`] | a dual number over any of the others: with [`Running`] inside, a derivative with its rounding |
 //! | [`Running`] | [`Real`] | a value with a bound on the rounding error of the operations that made it |
 //! | [`Rational`] | [`Field`] | exact witnesses |
+
+mod forward;
 
 use std::cmp::Ordering;
 use std::fmt::Debug;
@@ -13,6 +16,8 @@ use std::ops::{Add, Div, Mul, Neg, Sub};
 
 use num_dual::DualNum;
 use num_traits::{One, ToPrimitive, Zero};
+
+pub use forward::Forward;
 
 /// An ordered field: + − × ÷ and comparison.
 pub trait Field:
@@ -59,6 +64,18 @@ pub trait Real: Field {
     /// The larger of two.
     fn max(self, other: Self) -> Self {
         if other > self { other } else { self }
+    }
+    /// The smaller of two.
+    fn min(self, other: Self) -> Self {
+        -(-self).max(-other)
+    }
+    /// −1, 0 or 1.
+    fn sign(self) -> Self {
+        match self.partial_cmp(&Self::zero()) {
+            Some(Ordering::Greater) => Self::one(),
+            Some(Ordering::Less) => -Self::one(),
+            _ => Self::zero(),
+        }
     }
 }
 
@@ -344,6 +361,27 @@ impl<const BITS: i32> Real for Running<BITS> {
         };
         Self::rounded(self.value.ln(), inherited)
     }
+    fn max(self, other: Self) -> Self {
+        let (larger, smaller) = if other > self { (other, self) } else { (self, other) };
+        // |max(a, b) − max(a', b')| ≤ max(|a − a'|, |b − b'|); the smaller number counts only if it may be the larger.
+        let reaches = smaller.value + smaller.error >= larger.value - larger.error;
+        let error = if reaches {
+            larger.error.max(smaller.error)
+        } else {
+            larger.error
+        };
+        Running { error, ..larger }
+    }
+    fn sign(self) -> Self {
+        let sign = if self.value == 0.0 { 0.0 } else { self.value.signum() };
+        // Where the sign is not certain it may be any: at most 2 off, and 1 from 0.
+        let error = if self.value.abs() > self.error || self.error == 0.0 {
+            0.0
+        } else {
+            1.0 + sign.abs()
+        };
+        Self::uncertain(sign, error)
+    }
     fn tanh(self) -> Self {
         // The slope 1/cosh² is largest at the point nearest to 0. The library's tanh is good to two units in the last place.
         let nearest = (self.value.abs() - self.error).max(0.0);
@@ -398,6 +436,26 @@ mod tests {
         for text in ["", "1/0", "0.5", "a/b", "1/-0"] {
             assert!(text.parse::<Rational>().unwrap_err().is_input(), "{text}");
         }
+    }
+
+    #[test]
+    fn a_sign_or_a_maximum_that_rounding_can_turn_is_uncertain() {
+        type Number = Running<53>;
+        let sign = |value, error| {
+            let sign = Number::uncertain(value, error).sign();
+            (sign.value(), sign.error())
+        };
+        assert_eq!(
+            [sign(-2.0, 1.0), sign(0.0, 0.0), sign(0.0, 0.5), sign(0.5, 0.5)],
+            [(-1.0, 0.0), (0.0, 0.0), (0.0, 1.0), (1.0, 2.0)]
+        );
+        let largest = |a: Number, b: Number| (a.max(b).value(), a.max(b).error(), b.max(a).error());
+        let near = largest(Number::uncertain(1.0, 0.25), Number::uncertain(0.5, 0.5));
+        assert_eq!(near, (1.0, 0.5, 0.5));
+        let far = largest(Number::uncertain(1.0, 0.25), Number::uncertain(0.125, 0.5));
+        assert_eq!(far, (1.0, 0.25, 0.25));
+        assert_eq!(Number::uncertain(1.0, 0.25).min(Number::uncertain(0.5, 0.5)).value(), 0.5);
+        assert_eq!([3.0_f64.sign(), Real::sign(-0.5), Real::sign(0.0)], [1.0, -1.0, 0.0]);
     }
 
     #[test]

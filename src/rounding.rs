@@ -115,6 +115,62 @@ impl Precision {
         }
     }
 
+    /// The gap between neighbouring numbers of this format around x, and its largest number.
+    fn gap_and_largest(self, x: f64) -> (f64, f64) {
+        // The exponents of the smallest and the largest normal number.
+        let (lowest, highest) = match self {
+            Precision::Bf16 | Precision::F32 => (-126, 127),
+            Precision::F16 => (-14, 15),
+            Precision::F64 => (-1022, 1023),
+        };
+        let bits = self.bits() as i32;
+        // Below the normal numbers of f64 the exponent field is 0, and the gap is that of the lowest exponent.
+        let exponent = (((x.to_bits() >> 52) & 0x7ff) as i32 - 1023).max(lowest);
+        let largest = 2.0_f64.powi(highest) * (2.0 - 2.0_f64.powi(1 - bits));
+        (2.0_f64.powi(exponent + 1 - bits), largest)
+    }
+
+    /// The number of this format nearest to x, ties to even; infinite beyond the largest. Exact for formats below f64.
+    ///
+    /// ```
+    /// use perpend::rounding::Precision;
+    /// assert_eq!(Precision::Bf16.nearest(1.0 + 1.0 / 256.0), 1.0);
+    /// assert_eq!(Precision::Bf16.nearest(1.0 + 1.0 / 255.0), 1.0 + 1.0 / 128.0);
+    /// assert_eq!(Precision::F16.nearest(65520.0), f64::INFINITY);
+    /// ```
+    pub fn nearest(self, x: f64) -> f64 {
+        self.in_gaps(x, f64::round_ties_even)
+    }
+
+    /// One of the two neighbours of x in this format: the one above where `chance`, uniform in [0, 1), is below
+    /// (x − below)/(above − below), so that the mean is x.
+    ///
+    /// ```
+    /// use perpend::rounding::Precision;
+    /// let x = 1.0 + 1.0 / 512.0;
+    /// assert_eq!([0.2, 0.3].map(|chance| Precision::Bf16.stochastic(x, chance)), [1.0 + 1.0 / 128.0, 1.0]);
+    /// ```
+    pub fn stochastic(self, x: f64, chance: f64) -> f64 {
+        self.in_gaps(x, |count| {
+            let below = count.floor();
+            below + f64::from(u8::from(chance < count - below))
+        })
+    }
+
+    fn in_gaps(self, x: f64, round: impl Fn(f64) -> f64) -> f64 {
+        if !x.is_finite() || self == Precision::F64 {
+            return x;
+        }
+        // Dividing by a power of two and multiplying with it are exact: x has at most 53 bits, and no gap is subnormal.
+        let (gap, largest) = self.gap_and_largest(x);
+        let rounded = round(x / gap) * gap;
+        if rounded.abs() > largest {
+            f64::INFINITY.copysign(x)
+        } else {
+            rounded
+        }
+    }
+
     /// How many significant bits a number uses (0 for zero).
     pub fn significant_bits(value: f64) -> u32 {
         let bits = value.to_bits();
@@ -227,6 +283,47 @@ mod tests {
         assert_eq!(Precision::significant_bits(0.0), 0);
         assert_eq!(Precision::significant_bits(f64::from_bits(1)), 1);
         assert_eq!(Precision::significant_bits(-1.0), 1);
+    }
+
+    /// Rounding to a narrow format against the crate that defines the formats, on singles (which it rounds correctly).
+    #[test]
+    fn numbers_are_rounded_to_the_nearest_of_a_format() {
+        let mut bits = 1_u32;
+        for _ in 0..200_000 {
+            // A linear congruence walks through all bit patterns: normal, subnormal, infinite.
+            bits = bits.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            let x = f32::from_bits(bits);
+            if !x.is_nan() {
+                assert_eq!(
+                    Precision::Bf16.nearest(x.into()).to_bits(),
+                    half::bf16::from_f32(x).to_f64().to_bits(),
+                    "{x:e}"
+                );
+                assert_eq!(
+                    Precision::F16.nearest(x.into()).to_bits(),
+                    half::f16::from_f32(x).to_f64().to_bits(),
+                    "{x:e}"
+                );
+            }
+        }
+        // Just above a tie of bf16, by less than a single resolves.
+        assert_eq!(Precision::Bf16.nearest(1.0 + 1.0 / 256.0 + 2.0_f64.powi(-50)), 1.0 + 1.0 / 128.0);
+    }
+
+    #[test]
+    fn stochastic_rounding_keeps_what_fits_and_gives_both_neighbours_their_share() {
+        for format in [Precision::Bf16, Precision::F16] {
+            for x in [0.0, 1.0, -0.375, 2.0_f64.powi(-20)] {
+                assert_eq!([0.0, 0.999].map(|chance| format.stochastic(x, chance)), [x; 2]);
+            }
+            let gap = 2.0 * format.unit_roundoff();
+            for sign in [1.0, -1.0] {
+                let x = sign * (1.0 + 0.3 * gap);
+                let mean = (0..1000).map(|k| format.stochastic(x, (f64::from(k) + 0.5) / 1000.0)).sum::<f64>() / 1000.0;
+                // A thousand equally spaced chances resolve a share to a thousandth of the gap.
+                assert!((mean - x).abs() <= gap / 1000.0, "{mean} {x}");
+            }
+        }
     }
 
     #[test]

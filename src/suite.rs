@@ -20,7 +20,7 @@ use crate::condition::Condition;
 use crate::encoder::{self, Architecture, EncoderKind};
 use crate::error::Result;
 use crate::loss::{self, Loss, Objective, ObjectiveFunction};
-use crate::optimizer::{self, Method, Optimizer, Schedule};
+use crate::optimizer::{self, Method, Optimizer, Schedule, Update};
 use crate::reference::Reference;
 use crate::scenario::random::{Encoders, Optimizers, Parts};
 use crate::trainer::Trainer;
@@ -95,7 +95,7 @@ impl Subject {
         match &self.part {
             Part::Encoder(encoder) => parts.encoders = Just(encoder.clone()).boxed(),
             Part::Loss(loss) => parts.losses = Just(loss.clone()).boxed(),
-            Part::Optimizer(optimizer) => parts.optimizers = Just(optimizer.clone()).boxed(),
+            Part::Optimizer(optimizer) => parts.optimizers = Just((optimizer.clone(), Update::default())).boxed(),
             Part::Trainer => {}
         }
         parts
@@ -176,6 +176,8 @@ macro_rules! suite {
             temperature_bound "temperature-bound",
             update_kernel "update-kernel",
             update_orthogonality "update-orthogonality",
+            eigenvector_criterion "eigenvector-criterion",
+            radial_angle_bound "radial-angle-bound",
             ensemble_growth "ensemble-growth",
             homogeneous_layers "homogeneous-layers",
             metric_orthogonality "metric-orthogonality",
@@ -187,11 +189,24 @@ macro_rules! suite {
             displacement_number "displacement-number",
             frequency_norm_coupling "frequency-norm-coupling",
             declared_step "declared-step",
+            scalar_steps "scalar-steps",
+            rowwise_adagrad_log_growth "rowwise-adagrad-log-growth",
+            tangent_projection "tangent-projection",
             heavy_ball_identity "heavy-ball-identity",
+            nesterov_growth "nesterov-growth",
+            diagonal_scaling "diagonal-scaling",
+            scalar_second_moment_growth "scalar-second-moment-growth",
+            lazy_versus_dense "lazy-versus-dense",
+            stale_gradient "stale-gradient",
+            decay_radial "decay-radial",
+            decay_equilibrium "decay-equilibrium",
+            decay_frequency "decay-frequency",
             dilation_equivariance "dilation-equivariance",
             rotation_equivariance "rotation-equivariance",
             permutation_equivariance "permutation-equivariance",
+            norm_fixing "norm-fixing",
             serving_inversion "serving-inversion",
+            gradient_implies_growth "gradient-implies-growth",
         );
     };
     (@tests $subject:expr; $($name:ident $id:literal,)*) => {

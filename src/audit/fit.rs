@@ -19,7 +19,7 @@ use crate::error::Result;
 use crate::facts::{Rates, Replay, Survey, describe};
 use crate::geometry::{add_scaled, norm_f64};
 use crate::optimizer::decay::Form;
-use crate::optimizer::{Decay, Optimizer, heavy_ball::HeavyBall, nesterov::Nesterov, sgd::Sgd};
+use crate::optimizer::{Decay, Optimizer, Update, heavy_ball::HeavyBall, nesterov::Nesterov, sgd::Sgd};
 use crate::rounding::Precision;
 use crate::trajectory::{Rows, Tower};
 
@@ -181,7 +181,8 @@ impl Fit {
         };
         let (optimizer, rates) = (self.optimizer(), self.rates());
         let name = format!("{} (measured)", describe(&optimizer, &rates));
-        Replay { name, optimizer, rates, relative_error: relative(self.momentum).max(relative(self.weight_decay)) }
+        let relative_error = relative(self.momentum).max(relative(self.weight_decay));
+        Replay { name, optimizer, update: Update::default(), rates, relative_error }
     }
 }
 

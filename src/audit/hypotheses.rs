@@ -3,7 +3,7 @@
 use super::fit::Fit;
 use crate::condition::Condition;
 use crate::facts::Survey;
-use crate::optimizer::Optimizer;
+use crate::optimizer::{Optimizer, Update};
 use crate::rounding::Precision;
 use crate::trajectory::{EpsOn, Settings, Similarity};
 use crate::verdict::{Hypotheses, Observed, Status};
@@ -51,6 +51,8 @@ impl Evidence<'_> {
             Condition::ScalarStep | Condition::NoMomentum | Condition::NoDecay | Condition::NoCoordinateScaling => {
                 self.optimizer(condition)
             }
+            // A late gradient was fresh when it was recorded.
+            Condition::FreshGradient if self.delayed() => Status::Unmet("late gradients are declared".into()),
             Condition::FreshGradient => match (gradient, &self.settings.similarity) {
                 (Observed::Holds, _) => Status::Met("the recorded gradients belong to the recorded embeddings".into()),
                 (_, Some(_)) => Status::Met("no delay is declared".into()),
@@ -133,7 +135,16 @@ impl Evidence<'_> {
         }
     }
 
+    fn delayed(&self) -> bool {
+        let delay = self.settings.optimizer.as_ref().and_then(|declared| declared.other.get("delay"));
+        delay.is_some_and(|steps| steps != "0")
+    }
+
     fn optimizer(&self, condition: Condition) -> Status {
+        let around = self.settings.optimizer.as_ref().and_then(Update::declared).unwrap_or_default();
+        if let Some(unmet) = around.unmet(condition) {
+            return unmet;
+        }
         let declared = self.settings.optimizer.as_ref().map(Optimizer::readings).unwrap_or_default();
         match (declared.first(), self.fit) {
             (Some(optimizer), _) => optimizer.status(condition),

@@ -12,7 +12,7 @@ use serde::Serialize;
 use crate::claims::{self, ALL, declared_step};
 use crate::error::{Error, Result};
 use crate::facts::{Context, Momentum, Replay, describe, survey};
-use crate::optimizer::Optimizer;
+use crate::optimizer::{Optimizer, Update};
 use crate::statistics::{Interval, spearman_interval};
 use crate::trajectory::{self, Rows, Side, Similarity, Tower, Trajectory};
 use crate::verdict::{ExitCode, Hypotheses, Observation, Observed, Verdict};
@@ -272,6 +272,7 @@ fn complete(context: &mut Context, declared: &trajectory::DeclaredOptimizer, fit
             .map(|optimizer| Replay {
                 name: describe(optimizer, &rates),
                 optimizer: optimizer.clone(),
+                update: Update::declared(declared).unwrap_or_default(),
                 rates: rates.clone(),
                 relative_error: context.arithmetic.storage.unit_roundoff(),
             })

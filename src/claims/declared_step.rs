@@ -26,6 +26,7 @@ use super::{About, Claim, Kind, Sampling, Standing};
 use crate::facts::{Context, Facts, Follow, Measure, Measured, Rates, RecordFacts, Replay, Tally, Watched};
 use crate::number::{Real, Running};
 use crate::optimizer::Stepper;
+use crate::optimizer::constraint::Constraint;
 use crate::reference::Fault;
 use crate::rounding::Precision;
 use crate::scenario::random::{Encoders, Family, Optimizers};
@@ -48,7 +49,7 @@ struct Shadow<const BITS: i32> {
     stepper: Stepper<Running<BITS>>,
     rates: Rates,
     lost: bool,
-    dampened: bool,
+    hidden: bool,
     memory: bool,
     /// The step that comes next, if every one is recorded.
     expected: usize,
@@ -58,13 +59,13 @@ impl<const BITS: i32> Shadow<BITS> {
     fn start(replay: &Replay, width: usize) -> Box<dyn Follow> {
         let relative = replay.relative_error;
         let number = move |x: f64| Running::<BITS>::uncertain(x, relative * x.abs());
-        let dampened = replay.optimizer.declare().dampening.is_some_and(|dampening| dampening != 0.0);
-        let memory = replay.optimizer.has_memory();
+        let renormalises = replay.update.constraint == Some(Constraint::Renormalise);
+        let memory = replay.optimizer.has_memory() || renormalises;
         Box::new(Shadow {
-            dampened,
+            hidden: replay.optimizer.has_hidden_visits(),
             memory,
             expected: 0,
-            stepper: replay.optimizer.start(1, width, &number),
+            stepper: replay.optimizer.start(1, width, &number).within(&replay.update, 1, &number),
             rates: replay.rates.clone(),
             lost: false,
         })
@@ -100,7 +101,7 @@ impl<const BITS: i32> Follow for Shadow<BITS> {
         let touched = facts.gradient_norm != Some(0.0) || record.lookups.map_or(facts.moved(), |lookups| lookups > 0);
         // Without lookups, nothing may show whether a row without a gradient was visited, nor its state from then on.
         let unseen = facts.gradient_norm == Some(0.0) && record.lookups.is_none() && !touched;
-        self.lost |= unseen && !self.stepper.visits(false) && (self.dampened || self.rates.at(record.step) == 0.0);
+        self.lost |= unseen && !self.stepper.visits(false) && (self.hidden || self.rates.at(record.step) == 0.0);
         if self.lost {
             return None;
         }

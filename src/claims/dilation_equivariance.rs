@@ -32,10 +32,11 @@ use crate::condition::Condition;
 use crate::encoder::{Architecture, Form};
 use crate::error::Result;
 use crate::facts::{Measured, Tally};
-use crate::optimizer::{Optimizer, decay};
+use crate::optimizer::{Optimizer, adagrad, adam, amsgrad, decay, lamb, lars, rmsprop, rowwise_adagrad, rowwise_adam};
 use crate::reference::Fault;
+use crate::rounding::Precision;
 use crate::scenario::random::{Encoders, Family, Optimizers};
-use crate::scenario::{Initial, Materialised, Scenario};
+use crate::scenario::{Initial, Materialised, Scenario, Tower};
 use crate::trainer::Trainer;
 use crate::trajectory::Side;
 use crate::verdict::{Observation, Place};
@@ -49,19 +50,24 @@ const DERIVATION: &str = "0: every operation commutes with a multiplication by a
 /// rate, one that divides by their size c times.
 pub(super) fn dilated(optimizer: &Optimizer, c: f64) -> Optimizer {
     let mut dilated = optimizer.clone();
+    let lamb = matches!(optimizer, Optimizer::Lamb(_));
     let rate = match &mut dilated {
         Optimizer::Sgd(_) | Optimizer::HeavyBall(_) | Optimizer::Nesterov(_) => c * c,
-        Optimizer::Adam(adam) => {
-            adam.epsilon /= c;
+        Optimizer::RiemannianSgd(_) | Optimizer::Sgdp(_) => c * c,
+        Optimizer::SignSgd(_) | Optimizer::Lion(_) | Optimizer::Adamp(_) => c,
+        Optimizer::Adam(adam::Adam { epsilon, .. })
+        | Optimizer::Adagrad(adagrad::Adagrad { epsilon, .. })
+        | Optimizer::RowwiseAdagrad(rowwise_adagrad::RowwiseAdagrad { epsilon, .. })
+        | Optimizer::Rmsprop(rmsprop::Rmsprop { epsilon, .. })
+        | Optimizer::Amsgrad(amsgrad::Amsgrad { epsilon, .. })
+        | Optimizer::RowwiseAdam(rowwise_adam::RowwiseAdam { epsilon, .. }) => {
+            *epsilon /= c;
             c
         }
-        Optimizer::Adagrad(adagrad) => {
-            adagrad.epsilon /= c;
-            c
-        }
-        Optimizer::RowwiseAdagrad(adagrad) => {
-            adagrad.epsilon /= c;
-            c
+        // The trust ratio brings the length of the row along.
+        Optimizer::Lars(lars::Lars { epsilon, .. }) | Optimizer::Lamb(lamb::Lamb { epsilon, .. }) => {
+            *epsilon /= c;
+            1.0
         }
         Optimizer::Own(_) => unreachable!("what a stretched start does to it, only itself could say: it is not judged"),
     };
@@ -69,10 +75,26 @@ pub(super) fn dilated(optimizer: &Optimizer, c: f64) -> Optimizer {
     if let Some(decay) = dilated.decay_mut() {
         decay.rate /= match decay.form {
             decay::Form::Coupled => c * c,
+            // LAMB's is a term of a direction that has no scale.
+            decay::Form::Decoupled if lamb => c,
             decay::Form::Decoupled => rate,
         };
     }
     dilated
+}
+
+/// Why no settings make a stretched run of this tower, if none do.
+fn without_image(tower: &Tower) -> Option<&'static str> {
+    match &tower.optimizer {
+        Optimizer::Own(_) => Some("the image of an optimizer of one's own is not known"),
+        // One epsilon is added to norms of rows and of gradients, which stretch in opposite ways.
+        Optimizer::Sgdp(sgdp) if sgdp.epsilon != 0.0 => Some("the projection has an epsilon"),
+        Optimizer::Adamp(adamp) if adamp.epsilon != 0.0 => Some("the projection has an epsilon"),
+        _ if tower.update.storage.as_ref().is_some_and(|storage| storage.format == Precision::F16) => {
+            Some("the range of float16 is too narrow to stretch in")
+        }
+        _ => None,
+    }
 }
 
 /// The scenario with its item parameters c times as long and its item optimizer changed accordingly.
@@ -90,6 +112,7 @@ fn stretched(scenario: &Scenario, c: f64, optimizer: Optimizer) -> Scenario {
         offsets.for_each(|(x, _)| *x *= c);
     }
     tower.optimizer = optimizer;
+    tower.update.rescale(c);
     stretched
 }
 
@@ -99,6 +122,9 @@ fn examine_by(
     dilated: fn(&Optimizer, f64) -> Optimizer,
 ) -> Result<Observation> {
     // Users that are made of item rows would stretch in part.
+    if let Some(why) = without_image(&materialised.scenario.item) {
+        return Ok(Observation::inconclusive(DERIVATION, why));
+    }
     let scenario = match materialised.scenario.user.encoder.reads_other() {
         true => with_fixed_users(materialised),
         false => materialised.explicit(),

@@ -14,7 +14,8 @@
 //! *Hypotheses*: CosineLoss, IsotropicJacobian with κ = 1 (a table), PrivateParameters, ScalarStep without adaptivity,
 //! FreshGradient, NoEpsilon.
 //! *Shapes*: one number a row. *Dimensionless.*
-//! *Allowed residual*: the slack of `quartic-growth` over ‖q_0‖⁴, + 4u·(1+𝒟) for the quotient.
+//! *Allowed residual*: the slack of `quartic-growth` over ‖q_0‖⁴, + 4γ_{d+4} in f64·(1+𝒟) for the fourth powers and
+//! their quotient.
 //! *Twins that must break it*: inner products; a two-layer encoder; a shared map; weight decay; Adam; stale gradients; an active
 //! epsilon; the false variant: twice the number. *Controls that must not*: a schedule, a deep user tower trained by Adam, an
 //! initial norm that hides all growth.
@@ -38,7 +39,7 @@ use crate::verdict::{Observation, Place};
 /// (‖q_T‖/‖q_0‖)⁴ ≥ 1 + 𝒟.
 pub struct DisplacementNumber;
 
-const DERIVATION: &str = "(what rounding can have changed in ‖q_T‖⁴, see quartic-growth)/‖q_0‖⁴ + 4u in f64·(1+𝒟)";
+const DERIVATION: &str = "(what rounding can have changed in ‖q_T‖⁴, see quartic-growth)/‖q_0‖⁴ + 4γ_{d+4} in f64·(1+𝒟) for the fourth powers and their quotient";
 
 /// Judges every row's growth against 1 + 𝒟, `times` over.
 fn judge(rows: &std::collections::BTreeMap<u64, RowSummary>, dim: usize, times: f64) -> Observation {
@@ -47,7 +48,7 @@ fn judge(rows: &std::collections::BTreeMap<u64, RowSummary>, dim: usize, times: 
     for (&row, summary) in rows.iter().filter(|(_, summary)| summary.touches > 0 && summary.initial > 0.0) {
         let number = times * summary.displacement / summary.initial;
         let residual = 1.0 + number - summary.last / summary.initial;
-        let own = 4.0 * Precision::F64.unit_roundoff() * (1.0 + number);
+        let own = 4.0 * Precision::F64.gamma(dim + 4) * (1.0 + number);
         let allowed = slack(summary) / summary.initial + own;
         tally.judge(Place { step: 0, row }, &Measured::new(residual, allowed, number));
         numbers.push(number);

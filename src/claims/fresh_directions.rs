@@ -8,16 +8,20 @@ use crate::encoder::{EncoderKind, table::TableEncoder};
 use crate::error::{Error, Result};
 use crate::facts::Measured;
 use crate::geometry::{norm_f64, norm_squared};
+use crate::loss::Loss;
 use crate::optimizer::{Optimizer, sgd::Sgd};
 use crate::rounding::Precision;
 use crate::sampler::Batch;
 use crate::scenario::{Initial, Materialised, Scenario, Tower};
 use crate::trajectory::{Rows, Side, Trajectory};
 
+/// The temperature of every run: s = 1/(2Bτ) for B tracked items.
+const TEMPERATURE: f64 = 0.5;
+
 /// The scenario in which tracked item k is looked up in the steps `touches[k]`, out of `steps`, and each direction serves
 /// `hold` steps (1 unless gradients shall be correlated).
 ///
-/// Precision, loss, item encoder and a table's initial lengths are those of `materialised`. Beside each tracked item there is one that takes its
+/// Precision, similarity, epsilon, item encoder and a table's initial lengths are those of `materialised`. Beside each tracked item there is one that takes its
 /// place in the other steps, so that all batches are equally long, and one negative.
 pub(super) fn scenario(
     materialised: &Materialised,
@@ -60,6 +64,8 @@ pub(super) fn scenario(
             ..base.user.clone()
         },
         batches: Some((0..steps).map(batch).collect()),
+        // InfoNCE of one negative at cosines of 0: the slope is the same in every step.
+        loss: Loss { objective: Loss::info_nce(base.loss.similarity, TEMPERATURE).objective, ..base.loss.clone() },
         ..base.clone()
     }
 }

@@ -9,19 +9,28 @@
 //! whatever the towers, the optimizer, the loss, the temperature, duplicates in the batch (masked or not), log-Q corrections
 //! or the choice of negatives: every slot's gradient is taken at the same q, and sums of orthogonal vectors are orthogonal.
 //!
+//! Behind a positively homogeneous map z = h(e), h(c·e) = cᵏ·h(e) (a frozen projection, a dropout mask, sum pooling, a ReLU
+//! network without biases), the raw row is tangent as well: ⟨e, ∇_e L⟩ = k·⟨z, ∂L/∂z⟩ = 0. A table shared by both towers keeps
+//! it row by row; a user that pools item rows sends them half a gradient that is tangent to the mean and not to the rows.
+//!
 //! *Hypotheses*: CosineLoss, NoEpsilon, FreshGradient.
 //! *Shapes*: q, g, a: `[d]`. *Dimensionless* in the direction; ‖g‖ scales as 1/‖q‖.
 //! *Allowed residual*: (γ_{3d+10} in accumulation + γ_{16+L} in storage)·‖a‖, never relative to ‖q‖‖g‖: where the
 //! upstream gradient is nearly parallel to q, cancellation leaves an angle that means nothing.
 //! *Twins that must break it*: inner products; an active epsilon of each kind; stale gradients. *Controls that must not*:
 //! every loss and every kind of negatives, log-Q, masked duplicates, momentum, weight decay, Adam, a two-layer or shared
-//! encoder, a deep user tower.
+//! encoder, a frozen projection, hashed sums, a deep user tower.
 //! *Proof*: proofs/theories/GradientOrthogonality.v.
 //! *Source*: Wang et al. 2017 (NormFace); Euler's identity for functions of degree 0.
 
 use super::specimen::{self, Specimen};
 use super::{About, Claim, Kind, Sampling, Standing};
 use crate::condition::Condition;
+use crate::encoder::{
+    EncoderKind,
+    hash::{Hash, Weights},
+    projection::Projection,
+};
 use crate::facts::{Context, GRADIENT_DERIVATION, Measure, Watched};
 use crate::loss::{
     EpsilonOn, Objective, alignment_uniformity::AlignmentUniformity, bpr::Bpr, bsl::Bsl, contrastive::Contrastive,
@@ -88,6 +97,13 @@ impl Claim for GradientOrthogonality {
             Specimen::named("a two-layer encoder", specimen::two_layer),
             Specimen::named("a shared linear encoder", specimen::shared_linear),
             Specimen::named("a deep user tower trained by Adam", specimen::deep_user_tower),
+            Specimen::named("a frozen projection", |seed| {
+                specimen::with_encoder(seed, EncoderKind::Projection(Projection { inner: 3 }))
+            }),
+            Specimen::named("sums of hashed rows", |seed| {
+                let hash = Hash { buckets: 6, hashes: 2, weights: Weights::Absent };
+                specimen::with_encoder(seed, EncoderKind::Hash(hash))
+            }),
             Specimen::named("lost duplicate gradients", specimen::plain).with_fault(Fault::LastWriteWins),
             Specimen::named("negatives of its own for each pair", |seed| {
                 specimen::with_negatives(seed, Negatives::Uniform(Uniform { count: 3 }))

@@ -22,7 +22,7 @@ use super::specimen::{self, Specimen, redeclare};
 use super::update_orthogonality::{controls_of_the_conditions, declare_as_table_sgd, twins_of_the_conditions};
 use super::{About, Claim, Kind, Sampling, Standing, UNKNOWN_RATE};
 use crate::condition::Condition;
-use crate::facts::{Context, Facts, Follow, Measure, Measured, Momentum, RecordFacts, Watched};
+use crate::facts::{Context, Facts, Follow, Measure, Measured, Momentum, Rates, RecordFacts, Watched};
 use crate::geometry::{add_scaled, norm_f64};
 use crate::optimizer::{Optimizer, Schedule, heavy_ball::HeavyBall};
 use crate::rounding::Precision;
@@ -56,12 +56,12 @@ pub(super) struct Ball {
 }
 
 impl Ball {
-    /// An empty buffer of `dim` numbers.
-    pub fn start(momentum: Momentum, dim: usize) -> Self {
+    /// An empty buffer of `dim` numbers. If it is `started`, the first gradient enters it with the weight of all others.
+    pub fn new(momentum: Momentum, dim: usize, started: bool) -> Self {
         Ball {
             momentum,
             buffer: vec![0.0; dim],
-            started: false,
+            started,
             memory: 0.0,
             radial_error: 0.0,
             buffer_error: 0.0,
@@ -108,6 +108,41 @@ impl Ball {
         self.last = (size, storage_error);
         self.memory += rate * size * size;
     }
+
+    /// Judges a record whose step is −rate·p. `relative_error` is that of the rate beyond what the context says of rates.
+    pub(super) fn judge(
+        &mut self,
+        facts: &RecordFacts<'_>,
+        context: &Context,
+        gradient: &[f64],
+        rate: f64,
+        relative_error: f64,
+    ) -> Option<Measured> {
+        let storage = context.storage_error(facts);
+        let allowance = if facts.gradient_norm.unwrap_or(0.0) > 0.0 {
+            context.gradient_allowance(facts).0
+        } else {
+            0.0
+        };
+        let size = self.turn(Some(gradient), allowance, facts.norm, context);
+        let movement = rate * size;
+        let expected = movement * movement + 2.0 * rate * self.memory;
+        let own = Precision::F64.gamma(context.dim + 4);
+        // Every term of the right-hand side has two rates in it.
+        let allowed = context.norm_squared_error(facts, movement + rate * self.buffer_error, rate * self.radial_error)
+            + 2.0 * movement * rate * self.buffer_error
+            + 4.0 * (own + relative_error) * expected;
+        let signal = facts.step_norm * (facts.norm + facts.next_norm);
+        let measured = Measured::new((facts.growth - expected).abs(), allowed, signal);
+        let known = relative_error + context.rates.as_ref().map_or(0.0, Rates::relative_error);
+        self.advance(rate, size, storage + movement * known);
+        (size > 0.0 || facts.moved()).then_some(measured)
+    }
+}
+
+/// Whether a lazy rule leaves a row out of a step: nobody looked it up.
+pub(super) fn is_left_out(facts: &RecordFacts<'_>) -> bool {
+    facts.gradient_norm.unwrap_or(0.0) == 0.0 && facts.record.lookups.is_none_or(|lookups| lookups == 0)
 }
 
 impl Follow for Ball {
@@ -118,35 +153,19 @@ impl Follow for Ball {
         if self.momentum.beta != 0.0 && !context.consecutive {
             return None;
         }
-        let norm = facts.gradient_norm.unwrap_or(0.0);
-        if self.momentum.lazy && norm == 0.0 && facts.record.lookups.is_none_or(|lookups| lookups == 0) {
+        if self.momentum.lazy && is_left_out(facts) {
             return None;
         }
-        let storage = context.storage_error(facts);
         if self.started && !self.momentum.lazy {
             // In the sparse form a row that is not recorded had no gradient and did not move visibly, but coasted.
+            let storage = context.storage_error(facts);
             for step in self.expected..facts.record.step {
                 let size = self.turn(None, 0.0, facts.norm, context);
                 self.advance(rates.at(step), size, storage);
             }
         }
         self.expected = facts.record.step + 1;
-        let allowance = if norm > 0.0 {
-            context.gradient_allowance(facts).0
-        } else {
-            0.0
-        };
-        let size = self.turn(Some(gradient), allowance, facts.norm, context);
-        let movement = rate * size;
-        let expected = movement * movement + 2.0 * rate * self.memory;
-        let own = Precision::F64.gamma(context.dim + 4);
-        let allowed = context.norm_squared_error(facts, movement + rate * self.buffer_error, rate * self.radial_error)
-            + 2.0 * movement * rate * self.buffer_error
-            + 4.0 * own * expected;
-        let signal = facts.step_norm * (facts.norm + facts.next_norm);
-        let measured = Measured::new((facts.growth - expected).abs(), allowed, signal);
-        self.advance(rate, size, storage + movement * rates.relative_error());
-        (size > 0.0 || facts.moved()).then_some(measured)
+        self.judge(facts, context, gradient, rate, 0.0)
     }
 }
 
@@ -197,7 +216,7 @@ impl Claim for HeavyBallIdentity {
         let Some(momentum) = context.momentum else {
             return Vec::new();
         };
-        let start = move |context: &Context| Box::new(Ball::start(momentum, context.dim)) as Box<dyn Follow>;
+        let start = move |context: &Context| Box::new(Ball::new(momentum, context.dim, false)) as Box<dyn Follow>;
         vec![Watched { id: ABOUT.id.into(), measure: Measure::Run(Box::new(start)) }]
     }
     fn observe(&self, facts: &Facts, context: &Context) -> Observation {

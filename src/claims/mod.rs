@@ -29,8 +29,10 @@ mod decay_equilibrium;
 mod decay_frequency;
 mod decay_radial;
 pub(crate) mod declared_step;
+mod diagonal_scaling;
 mod dilation_equivariance;
 mod displacement_number;
+mod eigenvector_criterion;
 mod ensemble_growth;
 mod epsilon_leak;
 mod frequency_norm_coupling;
@@ -44,15 +46,18 @@ mod homogeneous_layers;
 mod lazy_versus_dense;
 mod metric_orthogonality;
 mod nesterov_growth;
+mod norm_fixing;
 mod norm_gauge;
 mod norm_growth;
 mod permutation_equivariance;
 pub mod proofs;
 mod quarter_power_law;
 mod quartic_growth;
+mod radial_angle_bound;
 mod rotation_equivariance;
 mod rowwise_adagrad_log_growth;
 mod runs;
+mod scalar_second_moment_growth;
 mod scalar_steps;
 mod serving_inversion;
 mod similarity_rows;
@@ -60,6 +65,7 @@ pub mod specimen;
 mod stale_gradient;
 mod steps;
 mod storage_threshold;
+mod tangent_projection;
 mod temperature_bound;
 mod update_kernel;
 mod update_orthogonality;
@@ -87,6 +93,8 @@ pub const ALL: &[&dyn Claim] = &[
     &temperature_bound::TemperatureBound,
     &update_kernel::UpdateKernel,
     &update_orthogonality::UpdateOrthogonality,
+    &eigenvector_criterion::EigenvectorCriterion,
+    &radial_angle_bound::RadialAngleBound,
     &ensemble_growth::EnsembleGrowth,
     &homogeneous_layers::HomogeneousLayers,
     &metric_orthogonality::MetricOrthogonality,
@@ -100,8 +108,11 @@ pub const ALL: &[&dyn Claim] = &[
     &declared_step::DeclaredStep,
     &scalar_steps::ScalarSteps,
     &rowwise_adagrad_log_growth::RowwiseAdagradLogGrowth,
+    &tangent_projection::TangentProjection,
     &heavy_ball_identity::HeavyBallIdentity,
     &nesterov_growth::NesterovGrowth,
+    &diagonal_scaling::DiagonalScaling,
+    &scalar_second_moment_growth::ScalarSecondMomentGrowth,
     &lazy_versus_dense::LazyVersusDense,
     &stale_gradient::StaleGradient,
     &decay_radial::DecayRadial,
@@ -110,6 +121,7 @@ pub const ALL: &[&dyn Claim] = &[
     &dilation_equivariance::DilationEquivariance,
     &rotation_equivariance::RotationEquivariance,
     &permutation_equivariance::PermutationEquivariance,
+    &norm_fixing::NormFixing,
     &serving_inversion::ServingInversion,
     &gradient_implies_growth::GradientImpliesGrowth,
 ];

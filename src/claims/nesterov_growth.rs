@@ -146,7 +146,7 @@ fn watched(context: &Context, heeds_ratio: bool) -> Vec<Watched> {
         _ => return Vec::new(),
     };
     let start = move |context: &Context| {
-        let ball = Ball::start(momentum, context.dim);
+        let ball = Ball::new(momentum, context.dim, false);
         Box::new(LookAhead { ball, heeds_ratio, last: None, lost: false }) as Box<dyn Follow>
     };
     vec![Watched { id: ABOUT.id.into(), measure: Measure::Run(Box::new(start)) }]

@@ -115,6 +115,9 @@ fn examine_by(
     reorder: impl Fn(&[Batch]) -> Vec<Batch>,
 ) -> Result<Observation> {
     let scenario = materialised.explicit();
+    if Side::ALL.into_iter().any(|side| scenario.tower(side).update.storage.is_some()) {
+        return Ok(Observation::inconclusive(DERIVATION, "a narrow format magnifies what rounding changes"));
+    }
     let (users, items) = (scenario.user.rows, scenario.item.rows);
     let run = Path::read(&trainer.train(materialised)?, Side::Item)?;
     let mut tally = Tally::default();

@@ -8,7 +8,7 @@ use crate::error::{Error, Result};
 use crate::facts::{Context, Measured, RowSummary, Tally, gather, survey};
 use crate::geometry::norm_f64;
 use crate::number::Running;
-use crate::optimizer::{Optimizer, sgd::Sgd};
+use crate::optimizer::{Optimizer, Update, sgd::Sgd};
 use crate::reference::Session;
 use crate::rounding::Precision;
 use crate::scenario::{Initial, Materialised, Scenario, Tower};
@@ -130,6 +130,7 @@ pub(super) fn fixed_table(dim: usize, values: Vec<f64>) -> Tower {
         rows: values.len() / dim,
         encoder: EncoderKind::Table(TableEncoder {}),
         optimizer: Optimizer::Sgd(Sgd { lr: 0.0.into(), decay: None, rows: Rows::Lazy }),
+        update: Update::default(),
         initial: Initial::Explicit { tables: vec![values], constants: Vec::new() },
     }
 }

@@ -21,7 +21,7 @@
 //! *Source*: the four conditions from "Theoretical Grounds for Popularity Bias in Two-Tower Models Trained with
 //! Cosine-Based Loss" (abstract; reconstructed); isotropy in place of linearity: derived here.
 
-use super::specimen::{self, Specimen, redeclare};
+use super::specimen::{self, Specimen, declare_table, redeclare};
 use super::{About, Claim, Kind, Sampling, Standing};
 use crate::condition::Condition;
 use crate::facts::{Context, Measure, UPDATE_DERIVATION, Watched};
@@ -55,14 +55,10 @@ pub(super) fn declare_as_table_sgd(twins: &mut [Specimen]) {
             *optimizer = DeclaredOptimizer { name: Some("sgd".into()), ..DeclaredOptimizer::default() };
         });
     }
-    fn table(settings: &mut Settings) {
-        let optimizer = settings.for_tower(Some(Side::Item)).optimizer;
-        settings.set_tower(Side::Item, &Settings { encoder: Some("id".into()), optimizer, ..Settings::default() });
-    }
     for twin in twins {
         let header = match twin.drops {
             Some(Condition::NoCoordinateScaling) => sgd,
-            Some(Condition::IsotropicJacobian | Condition::PrivateParameters) => table,
+            Some(Condition::IsotropicJacobian | Condition::PrivateParameters) => declare_table,
             _ => continue,
         };
         *twin = twin.clone().with_header(header);

@@ -10,7 +10,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 use super::{Architecture, Block, Constant, Constants, Encoder, Place, Size};
 use crate::error::Result;
-use crate::number::{Dual, Real, Running};
+use crate::number::{Dual, Forward, Real, Running};
 use crate::verdict::Status;
 
 /// An encoder that is not one of the crate's.
@@ -92,6 +92,7 @@ erased!(
         build_f64: f64,
         build_f32: f32,
         build_dual: Dual,
+        build_forward: Forward<Running<53>>,
         build_running_f64: Running<53>,
         build_running_f32: Running<24>,
         build_running_f16: Running<11>,

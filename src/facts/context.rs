@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use super::{Measured, RecordFacts};
-use crate::optimizer::Optimizer;
+use crate::optimizer::{Optimizer, Update};
 use crate::rounding::{Arithmetic, Precision};
 
 /// The learning rate as far as it is known.
@@ -59,6 +59,8 @@ pub struct Replay {
     pub name: String,
     /// The optimizer.
     pub optimizer: Optimizer,
+    /// What happens to a row around it.
+    pub update: Update,
     /// Its rates.
     pub rates: Rates,
     /// Relative error of its other settings.

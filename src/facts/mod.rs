@@ -170,6 +170,10 @@ fn least<T: PartialOrd>(a: Option<T>, b: Option<T>) -> Option<T> {
 impl Tally {
     /// Judges one residual at a place, such as one that no record of a run stands behind.
     pub fn judge(&mut self, place: Place, measured: &Measured) -> bool {
+        // Where the bound itself left the finite numbers nothing can be told.
+        if !measured.allowed.is_finite() {
+            return false;
+        }
         self.judged += 1;
         self.resolvable += u64::from(measured.signal > measured.allowed);
         // Written so that a residual that is not a number breaks.

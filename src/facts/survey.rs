@@ -6,7 +6,7 @@ use super::context::{Context, Momentum, Rates, Replay};
 use crate::error::Result;
 use crate::geometry::{Table, norm_f64};
 use crate::loss::{EpsilonOn, Loss};
-use crate::optimizer::Optimizer;
+use crate::optimizer::{Optimizer, Update};
 use crate::rounding::{Arithmetic, Precision};
 use crate::sampler::Batch;
 use crate::trajectory::{EpsOn, Side, Similarity, Tower, Trajectory};
@@ -88,6 +88,7 @@ impl Context {
             (None, None) => None,
         };
         let readings = Optimizer::readings(&declared);
+        let update = Update::declared(&declared).unwrap_or_default();
         let replays = match &rates {
             None => Vec::new(),
             Some(rates) => readings
@@ -95,6 +96,7 @@ impl Context {
                 .map(|optimizer| Replay {
                     name: describe(optimizer, rates),
                     optimizer: optimizer.clone(),
+                    update: update.clone(),
                     rates: rates.clone(),
                     relative_error,
                 })
@@ -105,7 +107,7 @@ impl Context {
             arithmetic,
             largest_gradient: survey.largest_gradient.clone(),
             losses: (0..tower.steps()).map(|step| tower.loss(step)).collect(),
-            momentum: readings.first().and_then(Momentum::of),
+            momentum: readings.first().filter(|_| update.is_default()).and_then(Momentum::of),
             rates,
             upstream: declared_upstream(trajectory, tower).unwrap_or_default(),
             encoding: None,

@@ -309,12 +309,19 @@ fn share<F: Real>(n: usize) -> F {
 
 /// ln Σ e^x over the places that are not masked, and the softmax of x (0 at masked places).
 fn log_sum_exp<F: Real>(logits: &[F], start: usize, masked: &[usize]) -> (F, Vec<F>) {
-    let counts = |place: &usize| masked.binary_search(place).is_err();
-    let kept = || (0..logits.len()).filter(counts);
-    let largest = kept().fold(logits[start].clone(), |largest, place| largest.max(logits[place].clone()));
+    // The stretches between the masked places.
+    let kept = || {
+        let starts = std::iter::once(0).chain(masked.iter().map(|place| place + 1));
+        starts.zip(masked.iter().copied().chain([logits.len()])).map(|(start, end)| start..end)
+    };
+    let largest = kept()
+        .flat_map(|range| &logits[range])
+        .fold(logits[start].clone(), |largest, x| largest.max(x.clone()));
     let mut weights = vec![F::zero(); logits.len()];
-    for place in kept() {
-        weights[place] = (logits[place].clone() - largest.clone()).exp();
+    for range in kept() {
+        for (weight, x) in weights[range.clone()].iter_mut().zip(&logits[range]) {
+            *weight = (x.clone() - largest.clone()).exp();
+        }
     }
     let total = weights.iter().skip(1).fold(weights[0].clone(), |sum, x| sum + x.clone());
     weights.iter_mut().for_each(|weight| *weight = weight.clone() / total.clone());

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::{ObjectiveFunction, Problem, Similarities, Steepness};
-use crate::number::{Dual, Real, Running};
+use crate::number::{Dual, Forward, Real, Running};
 
 /// An objective that is not one of the crate's.
 #[derive(Debug, Clone)]
@@ -112,6 +112,7 @@ erased!(
     evaluate_f64: f64,
     evaluate_f32: f32,
     evaluate_dual: Dual,
+    evaluate_forward: Forward<Running<53>>,
     evaluate_running_f64: Running<53>,
     evaluate_running_f32: Running<24>,
     evaluate_running_f16: Running<11>,

@@ -11,6 +11,8 @@
 //!
 //! Similarities of two users, or of two items, work the same way.
 
+use std::ops::Range;
+
 use super::Evaluation;
 use super::epsilon::{Divided, EpsilonOn, length};
 use crate::geometry::{Table, add_scaled, dot, norm, through_normalisation};
@@ -176,6 +178,21 @@ impl<F: Real> Half<F> {
         self.scales[slot] = self.scales[slot].clone() + share.scale.clone() * size.clone();
     }
 
+    /// What [`Half::receive`] does on both sides, for one slot and a range of the other side's, undivided: the inner loop of
+    /// training.
+    fn receive_all(&mut self, slot: usize, others: &mut Half<F>, range: &Range<usize>, coefficients: &[F]) {
+        let (row, size) = (self.rows.row(slot), &self.sizes[slot]);
+        let upstream = self.upstream.row_mut(slot);
+        let scale = &mut self.scales[slot];
+        for (other, coefficient) in range.clone().zip(coefficients) {
+            add_scaled(upstream, coefficient.clone(), others.rows.row(other));
+            add_scaled(others.upstream.row_mut(other), coefficient.clone(), row);
+            let magnitude = magnitude(coefficient);
+            *scale = scale.clone() + magnitude.clone() * others.sizes[other].clone();
+            others.scales[other] = others.scales[other].clone() + magnitude * size.clone();
+        }
+    }
+
     /// The gradients with respect to the raw rows.
     fn leave(self) -> Table<F> {
         let (count, width) = (self.rows.rows(), self.rows.width());
@@ -317,6 +334,11 @@ impl<F: Real> Similarities<F> {
         let Similarities { users, items, division, .. } = self;
         let mut coefficients = coefficients.iter();
         for range in &candidates.ranges {
+            if let Division::None = division {
+                users.receive_all(pair, items, range, coefficients.as_slice());
+                coefficients.by_ref().take(range.len()).for_each(drop);
+                continue;
+            }
             for (slot, coefficient) in range.clone().zip(&mut coefficients) {
                 let share = division.share(coefficient, &users.lengths, &items.lengths, pair, slot);
                 users.receive(pair, &share, items.rows.row(slot), &items.sizes[slot]);

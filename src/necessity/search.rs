@@ -247,6 +247,7 @@ mod tests {
         // The norm grows with momentum too.
         let claim = find("norm-growth").unwrap();
         let options = Options { time: Duration::from_millis(300), ..Options::default() };
-        assert!(search(claim, Condition::NoMomentum, &options).unwrap().is_none());
+        let found = search(claim, Condition::NoMomentum, &options).unwrap();
+        assert!(found.is_none(), "{}", found.unwrap().case.to_json());
     }
 }

@@ -1,10 +1,12 @@
 //! Adam: m ← β₁m + (1−β₁)g, v ← β₂v + (1−β₂)g², q ← q − η·m̂/(√v̂ + ε), m̂ = m/(1−β₁^t), v̂ = v/(1−β₂^t).
 //! Source: Kingma & Ba 2015. Dense: untouched rows keep moving while m fades. Lazy: only rows looked up move; the bias
-//! correction still counts the steps of the run.
+//! correction still counts the steps of the run, as in PyTorch's SparseAdam and TensorFlow's LazyAdam: once it has faded, a row's
+//! first step is η·(1−β₁)/√(1−β₂)·sign(g), 3.2 η with the usual settings.
 
 use serde::{Deserialize, Serialize};
 
-use super::{Decay, Method, Rule, Schedule, State, dense};
+use super::decay::Form;
+use super::{Decay, Direction, Method, Rule, Schedule, State, Step, dense};
 use crate::condition::Condition;
 use crate::number::Real;
 use crate::trajectory::{DeclaredOptimizer, Rows};
@@ -21,7 +23,7 @@ pub enum EpsilonPlace {
     Uncorrected,
 }
 
-/// Adam, dense or lazy; with decoupled decay it is AdamW.
+/// Adam, dense or lazy; with decoupled decay it is AdamW ([`Adam::adamw`]).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Adam {
@@ -44,11 +46,11 @@ pub struct Adam {
     pub rows: Rows,
 }
 
-fn betas() -> (f64, f64) {
+pub(super) fn betas() -> (f64, f64) {
     (0.9, 0.999)
 }
 
-fn epsilon() -> f64 {
+pub(super) fn epsilon() -> f64 {
     1e-8
 }
 
@@ -64,54 +66,95 @@ impl Adam {
             rows: Rows::Dense,
         }
     }
+
+    /// AdamW: Adam with decoupled decay, q ← (1 − ηλ)q before the step. Source: Loshchilov & Hutter 2019.
+    pub fn adamw(lr: impl Into<Schedule>, decay: f64) -> Self {
+        Adam { decay: Some(Decay { rate: decay, form: Form::Decoupled }), ..Adam::with_rate(lr) }
+    }
 }
 
 impl Method for Adam {
     fn rule<F: Real>(&self, rows: usize, width: usize, number: &dyn Fn(f64) -> F) -> Box<dyn Rule<F>> {
-        Box::new(Moments {
-            beta1: number(self.betas.0),
-            beta2: number(self.betas.1),
-            epsilon: number(self.epsilon),
-            place: self.epsilon_place,
-            first: State::<F>::zeros(rows, width),
-            second: State::<F>::zeros(rows, width),
-        })
+        Box::new(Step(
+            Moments::new(self.betas, self.epsilon, rows, width, number).with_epsilon_at(self.epsilon_place),
+        ))
     }
     fn declare(&self, declared: &mut DeclaredOptimizer) {
-        declared.name = Some("adam".into());
+        let decoupled = self.decay.as_ref().is_some_and(|decay| decay.form == Form::Decoupled);
+        declared.name = Some(if decoupled { "adamw" } else { "adam" }.into());
         declared.betas = Some(self.betas);
         declared.eps = Some(self.epsilon);
     }
     fn status(&self, condition: Condition) -> Status {
-        match condition {
-            Condition::ScalarStep | Condition::NoCoordinateScaling => {
-                Status::Unmet("Adam scales coordinate by coordinate".into())
-            }
-            Condition::NoMomentum => Status::Unmet(format!("Adam remembers gradients (β₁ = {})", self.betas.0)),
-            _ => Status::Met("not concerned".into()),
-        }
+        adaptive_status("Adam", self.betas.0, condition)
     }
 }
 
-struct Moments<F> {
+/// The status of a rule with Adam's two moments, both kept coordinate by coordinate.
+pub(super) fn adaptive_status(name: &str, beta1: f64, condition: Condition) -> Status {
+    match condition {
+        Condition::ScalarStep | Condition::NoCoordinateScaling => {
+            Status::Unmet(format!("{name} scales coordinate by coordinate"))
+        }
+        Condition::NoMomentum if beta1 != 0.0 => Status::Unmet(format!("{name} remembers gradients (β₁ = {beta1})")),
+        _ => Status::Met("not concerned".into()),
+    }
+}
+
+/// Adam's moments of every coordinate of a table.
+pub(super) struct Moments<F> {
     beta1: F,
     beta2: F,
     epsilon: F,
     place: EpsilonPlace,
     first: State<F>,
     second: State<F>,
+    /// The largest v so far, where the rule divides by that.
+    largest: Option<State<F>>,
 }
 
-impl<F: Real> Rule<F> for Moments<F> {
-    fn apply(&mut self, row: usize, time: u64, rate: &F, parameters: &mut [F], gradient: &[F]) {
-        let (beta1, beta2, epsilon) = (self.beta1.clone(), self.beta2.clone(), self.epsilon.clone());
-        let correction = |beta: &F| F::one() - power(beta.clone(), time + 1);
-        let (correction1, correction2) = (correction(&beta1), correction(&beta2).sqrt());
+impl<F: Real> Moments<F> {
+    /// Zero moments for `rows` × `width` parameters, ε after the bias correction.
+    pub fn new(betas: (f64, f64), epsilon: f64, rows: usize, width: usize, number: &dyn Fn(f64) -> F) -> Self {
+        Moments {
+            beta1: number(betas.0),
+            beta2: number(betas.1),
+            epsilon: number(epsilon),
+            place: EpsilonPlace::Corrected,
+            first: State::zeros(rows, width),
+            second: State::zeros(rows, width),
+            largest: None,
+        }
+    }
+
+    fn with_epsilon_at(self, place: EpsilonPlace) -> Self {
+        Moments { place, ..self }
+    }
+
+    /// Divides by the largest v so far.
+    pub fn with_largest(self, rows: usize, width: usize) -> Self {
+        Moments { largest: Some(State::zeros(rows, width)), ..self }
+    }
+}
+
+impl<F: Real> Direction<F> for Moments<F> {
+    /// m̂/(√v̂ + ε).
+    fn direction(&mut self, row: usize, time: u64, gradient: &[F]) -> Vec<F> {
+        let (beta1, beta2, epsilon) = (&self.beta1, &self.beta2, &self.epsilon);
+        let (correction1, correction2) = (bias_correction(beta1, time), bias_correction(beta2, time).sqrt());
+        let mut largest = self.largest.as_mut().map(|state| state.row(row).iter_mut());
         let moments = self.first.row(row).iter_mut().zip(self.second.row(row));
-        for ((q, (m, v)), g) in parameters.iter_mut().zip(moments).zip(gradient) {
+        let coordinate = |((m, v), g): ((&mut F, &mut F), &F)| {
             *m = beta1.clone() * m.clone() + (F::one() - beta1.clone()) * g.clone();
             *v = beta2.clone() * v.clone() + (F::one() - beta2.clone()) * (g.clone() * g.clone());
-            let root = v.clone().sqrt();
+            let second = match largest.as_mut().and_then(Iterator::next) {
+                None => v.clone(),
+                Some(largest) => {
+                    *largest = largest.clone().max(v.clone());
+                    largest.clone()
+                }
+            };
+            let root = second.sqrt();
             let (numerator, denominator) = match self.place {
                 EpsilonPlace::Corrected => {
                     (m.clone() / correction1.clone(), root / correction2.clone() + epsilon.clone())
@@ -121,11 +164,19 @@ impl<F: Real> Rule<F> for Moments<F> {
                 }
             };
             // 0/0 where neither a gradient nor an epsilon ever arrived: the coordinate stays.
-            if denominator != F::zero() {
-                *q = q.clone() - rate.clone() * (numerator / denominator);
+            if denominator == F::zero() {
+                F::zero()
+            } else {
+                numerator / denominator
             }
-        }
+        };
+        moments.zip(gradient).map(coordinate).collect()
     }
+}
+
+/// 1 − β^(time+1).
+pub(super) fn bias_correction<F: Real>(beta: &F, time: u64) -> F {
+    F::one() - power(beta.clone(), time + 1)
 }
 
 /// baseⁿ by squaring.

@@ -29,6 +29,17 @@ pub struct HeavyBall {
 }
 
 impl HeavyBall {
+    /// Momentum as a moving average, p ← β·p + (1−β)·g: heavy ball with dampening β. The average starts at the first
+    /// gradient (p = g). One that starts at zero is (1−β) times the undampened buffer: heavy ball with the rate (1−β)·η.
+    ///
+    /// ```
+    /// use perpend::optimizer::heavy_ball::HeavyBall;
+    /// assert_eq!(HeavyBall::averaging(0.1, 0.9).dampening, 0.9);
+    /// ```
+    pub fn averaging(lr: impl Into<Schedule>, momentum: f64) -> Self {
+        HeavyBall { lr: lr.into(), momentum, dampening: momentum, decay: None, rows: Rows::Dense }
+    }
+
     /// Without momentum there is no buffer to dampen: the convention of the common frameworks.
     pub fn effective_dampening(&self) -> f64 {
         if self.momentum == 0.0 { 0.0 } else { self.dampening }

@@ -12,25 +12,53 @@
 //! | [`adam`] | −η m̂/(√v̂ + ε) | no: coordinate-wise |
 //! | [`adagrad`] | −η g/(√G + ε) | no: coordinate-wise |
 //! | [`rowwise_adagrad`] | −η g/(√G + ε), one G a row | yes |
+//! | [`rmsprop`] | −η g/(√v + ε) | no: coordinate-wise |
+//! | [`amsgrad`] | −η m̂/(√V̂ + ε), V the largest v | no: coordinate-wise |
+//! | [`rowwise_adam`] | −η m̂/(√v̂ + ε), one v a row | no: remembers |
+//! | [`lion`] | −η sign(β₁m + (1−β₁)g) | no: coordinate-wise |
+//! | [`sign_sgd`] | −η sign(g) | no: coordinate-wise |
+//! | [`lars`] | −p, p ← βp + ηr g, r = c‖q‖/‖g‖ | yes if β = 0 |
+//! | [`lamb`] | −η(‖q‖/‖r‖)r, r = m̂/(√v̂ + ε) + λq | no: coordinate-wise |
+//! | [`sgdp`] | −η(p − n⟨n,p⟩), n = q/(‖q‖ + ε) | no: projects |
+//! | [`adamp`] | −η(r − n⟨n,r⟩), r = m̂/(√v̂ + ε) | no: coordinate-wise |
+//! | [`riemannian_sgd`] | a tangent step, then back to ‖q‖ = r₀ | no: retracts |
 //!
-//! [`decay`] adds weight decay to any of them, [`schedule`] a learning rate that changes.
+//! AdamW is [`adam`] with decoupled decay, the moving-average form of momentum [`heavy_ball`] with dampening β, lazy (sparse)
+//! Adam [`adam`] with lazy rows. [`decay`] adds weight decay to any of them, [`schedule`] a learning rate that changes, [`update`]
+//! what happens around the rule: clipping, accumulation, delay, constraints on the norm, narrow storage.
 
 pub mod adagrad;
 pub mod adam;
+pub mod adamp;
+pub mod amsgrad;
+pub mod constraint;
 pub mod decay;
 mod declared;
 pub mod heavy_ball;
+pub mod lamb;
+pub mod lars;
+pub mod lion;
 pub mod nesterov;
 mod own;
+pub mod projection;
+pub mod riemannian_sgd;
+pub mod rmsprop;
 pub mod rowwise_adagrad;
+pub mod rowwise_adam;
 pub mod schedule;
 pub mod sgd;
+pub mod sgdp;
+pub mod sign_sgd;
+pub mod update;
 
 use serde::{Deserialize, Serialize};
 
+use constraint::{Constraint, Keeper};
+use update::Clip;
+
 use crate::condition::Condition;
 use crate::encoder::Gradient;
-use crate::geometry::Table;
+use crate::geometry::{Table, add_scaled};
 use crate::number::Real;
 use crate::trajectory::{DeclaredOptimizer, Rows};
 use crate::verdict::Status;
@@ -38,6 +66,7 @@ use crate::verdict::Status;
 pub use decay::Decay;
 pub use own::Own;
 pub use schedule::Schedule;
+pub use update::Update;
 
 /// Which optimizer a tower uses.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -55,6 +84,26 @@ pub enum Optimizer {
     Adagrad(adagrad::Adagrad),
     /// AdaGrad with one accumulator a row.
     RowwiseAdagrad(rowwise_adagrad::RowwiseAdagrad),
+    /// RMSprop.
+    Rmsprop(rmsprop::Rmsprop),
+    /// AMSGrad.
+    Amsgrad(amsgrad::Amsgrad),
+    /// Adam with one second moment a row.
+    RowwiseAdam(rowwise_adam::RowwiseAdam),
+    /// Lion.
+    Lion(lion::Lion),
+    /// signSGD.
+    SignSgd(sign_sgd::SignSgd),
+    /// LARS with a trust ratio a row.
+    Lars(lars::Lars),
+    /// LAMB with a trust ratio a row.
+    Lamb(lamb::Lamb),
+    /// SGD with the tangent projection.
+    Sgdp(sgdp::Sgdp),
+    /// Adam with the tangent projection.
+    Adamp(adamp::Adamp),
+    /// SGD on the sphere of the initial norm.
+    RiemannianSgd(riemannian_sgd::RiemannianSgd),
     /// One that is not the crate's.
     Own(own::Own),
 }
@@ -68,6 +117,16 @@ macro_rules! each {
             Optimizer::Adam($optimizer) => $body,
             Optimizer::Adagrad($optimizer) => $body,
             Optimizer::RowwiseAdagrad($optimizer) => $body,
+            Optimizer::Rmsprop($optimizer) => $body,
+            Optimizer::Amsgrad($optimizer) => $body,
+            Optimizer::RowwiseAdam($optimizer) => $body,
+            Optimizer::Lion($optimizer) => $body,
+            Optimizer::SignSgd($optimizer) => $body,
+            Optimizer::Lars($optimizer) => $body,
+            Optimizer::Lamb($optimizer) => $body,
+            Optimizer::Sgdp($optimizer) => $body,
+            Optimizer::Adamp($optimizer) => $body,
+            Optimizer::RiemannianSgd($optimizer) => $body,
             Optimizer::Own($optimizer) => $body,
         }
     };
@@ -79,12 +138,33 @@ pub trait Rule<F: Real>: Send {
     ///
     /// `time` counts the steps of the run from 0, `rate` is η_t, `parameters` and `gradient` are `[width]`.
     fn apply(&mut self, row: usize, time: u64, rate: &F, parameters: &mut [F], gradient: &[F]);
+    /// Sees the whole table before the `visited` rows are moved one by one; only rules that decide for a table need to.
+    fn prepare(&mut self, _time: u64, _visited: &[usize], _table: &Table<F>, _gradient: &Gradient<F>) {}
+}
+
+/// A rule that moves a row along a direction which does not depend on where the row is.
+trait Direction<F: Real>: Send {
+    /// Takes the gradient in and returns the direction Δ of q ← q − η·Δ: `[width]`.
+    fn direction(&mut self, row: usize, time: u64, gradient: &[F]) -> Vec<F>;
+}
+
+/// q ← q − η·Δ.
+struct Step<D>(D);
+
+impl<F: Real, D: Direction<F>> Rule<F> for Step<D> {
+    fn apply(&mut self, row: usize, time: u64, rate: &F, parameters: &mut [F], gradient: &[F]) {
+        add_scaled(parameters, -rate.clone(), &self.0.direction(row, time, gradient));
+    }
 }
 
 /// What an optimizer is, apart from its state.
 pub trait Method {
     /// The rule, with zero state for `rows` × `width` parameters; `number` makes a number of a setting.
     fn rule<F: Real>(&self, rows: usize, width: usize, number: &dyn Fn(f64) -> F) -> Box<dyn Rule<F>>;
+    /// Whether decay is a part of the rule itself, with a place of its own in it.
+    fn decays_itself(&self) -> bool {
+        false
+    }
     /// The settings as a trajectory header declares them, decay and rate aside.
     fn declare(&self, declared: &mut DeclaredOptimizer);
     /// The status of the conditions on update rules, decay aside.
@@ -119,11 +199,18 @@ impl Optimizer {
     /// Starts with zero state for `rows` × `width` parameters. `number` makes a number of a setting: exactly
     /// ([`Real::from_f64`]), or with the uncertainty that a rounded or measured setting has.
     pub fn start<F: Real>(&self, rows: usize, width: usize, number: &dyn Fn(f64) -> F) -> Stepper<F> {
-        Stepper {
+        let decay = self.decay().filter(|_| !each!(self, optimizer => optimizer.decays_itself()));
+        let stepper = Stepper {
             rule: each!(self, optimizer => optimizer.rule(rows, width, number)),
-            decay: self.decay().filter(|decay| decay.rate != 0.0).map(|decay| (number(decay.rate), decay.form)),
+            decay: Decay::numbers(decay, number),
             rows: self.rows(),
             moves_without_gradient: self.moves_without_gradient(),
+            limit: None,
+            keepers: Vec::new(),
+        };
+        match self {
+            Optimizer::RiemannianSgd(_) => stepper.keeping(&Constraint::Renormalise, rows, number),
+            _ => stepper,
         }
     }
 
@@ -149,7 +236,8 @@ impl Optimizer {
         };
         let method = each!(self, optimizer => optimizer.status(condition));
         match (condition, method) {
-            (Condition::NoDecay, _) => decay,
+            // A retraction shortens rows as a decay would.
+            (Condition::NoDecay, Status::Met(_)) => decay,
             (Condition::ScalarStep, Status::Met(why)) => match decay {
                 Status::Met(_) => Status::Met(why),
                 other => other,
@@ -160,24 +248,82 @@ impl Optimizer {
 
     /// Whether a step depends on earlier ones.
     pub fn has_memory(&self) -> bool {
-        !matches!(self, Optimizer::Sgd(_))
+        !matches!(self, Optimizer::Sgd(_) | Optimizer::SignSgd(_))
     }
 
-    fn moves_without_gradient(&self) -> bool {
-        let memoryless = matches!(self, Optimizer::Sgd(_) | Optimizer::Adagrad(_) | Optimizer::RowwiseAdagrad(_));
+    /// Whether the rule treats a row as one vector (a norm, a mean square), so that what a row is decides the step.
+    pub fn is_row_wise(&self) -> bool {
+        matches!(
+            self,
+            Optimizer::RowwiseAdagrad(_)
+                | Optimizer::RowwiseAdam(_)
+                | Optimizer::Lars(_)
+                | Optimizer::Lamb(_)
+                | Optimizer::Sgdp(_)
+                | Optimizer::Adamp(_)
+                | Optimizer::RiemannianSgd(_)
+        )
+    }
+
+    /// Whether a visit with a gradient of zero can change the state of a row that it leaves in its place.
+    pub fn has_hidden_visits(&self) -> bool {
+        match self {
+            Optimizer::HeavyBall(ball) => ball.effective_dampening() != 0.0,
+            Optimizer::Adam(adam) => adam.betas.0 == 0.0,
+            Optimizer::Amsgrad(adam) => adam.betas.0 == 0.0,
+            Optimizer::RowwiseAdam(adam) => adam.betas.0 == 0.0,
+            Optimizer::Lamb(lamb) => lamb.betas.0 == 0.0,
+            // A radial buffer leaves no step, and a sign of zero may hide a memory.
+            Optimizer::Rmsprop(_) | Optimizer::Lion(_) | Optimizer::Sgdp(_) | Optimizer::Adamp(_) => true,
+            _ => false,
+        }
+    }
+
+    /// Whether a row without a gradient moves, or its state does.
+    pub(crate) fn moves_without_gradient(&self) -> bool {
+        let memoryless = matches!(
+            self,
+            Optimizer::Sgd(_)
+                | Optimizer::Adagrad(_)
+                | Optimizer::RowwiseAdagrad(_)
+                | Optimizer::SignSgd(_)
+                | Optimizer::RiemannianSgd(_)
+        );
         !memoryless || self.decay().is_some_and(|decay| decay.rate != 0.0)
     }
 }
 
-/// An optimizer at work on one table: its rule with the state of every row, and weight decay.
+/// An optimizer at work on one table: its rule with the state of every row, weight decay, and what is done to a row before
+/// and after.
 pub struct Stepper<F> {
     rule: Box<dyn Rule<F>>,
     decay: Option<(F, decay::Form)>,
     rows: Rows,
     moves_without_gradient: bool,
+    /// What every coordinate of the gradient is clipped to.
+    limit: Option<F>,
+    keepers: Vec<Keeper<F>>,
 }
 
 impl<F: Real> Stepper<F> {
+    /// The same with what an [`Update`] does to single rows of a table of `rows` rows: clipping by value, a constraint.
+    pub fn within(mut self, update: &Update, rows: usize, number: &dyn Fn(f64) -> F) -> Self {
+        if let Some(Clip::Value(limit)) = update.clip {
+            self.limit = Some(number(limit));
+        }
+        // Where every row is visited, one that is too long before its first gradient is shortened too.
+        self.moves_without_gradient |= matches!(update.constraint, Some(Constraint::MaxNorm(_)));
+        match &update.constraint {
+            Some(constraint) => self.keeping(constraint, rows, number),
+            None => self,
+        }
+    }
+
+    fn keeping(mut self, constraint: &Constraint, rows: usize, number: &dyn Fn(f64) -> F) -> Self {
+        self.keepers.push(constraint.start(rows, number));
+        self
+    }
+
     /// Whether a step visits a row: always if dense, only where a gradient arrived if lazy.
     pub fn visits(&self, touched: bool) -> bool {
         touched || (self.rows == Rows::Dense && self.moves_without_gradient)
@@ -188,8 +334,11 @@ impl<F: Real> Stepper<F> {
         self.rows == Rows::Lazy && self.moves_without_gradient
     }
 
-    /// Moves one visited row, decay included.
+    /// Moves one visited row: clipping, decay, the rule, constraints.
     pub fn move_row(&mut self, row: usize, time: u64, rate: &F, parameters: &mut [F], gradient: &[F]) {
+        self.keepers.iter_mut().for_each(|keeper| keeper.before(row, parameters));
+        let clipped = self.limit.as_ref().map(|limit| clipped(gradient, limit));
+        let gradient = clipped.as_deref().unwrap_or(gradient);
         match &self.decay {
             None => self.rule.apply(row, time, rate, parameters, gradient),
             Some((lambda, form)) => {
@@ -197,20 +346,28 @@ impl<F: Real> Stepper<F> {
                 self.rule.apply(row, time, rate, parameters, &gradient);
             }
         }
+        self.keepers.iter().for_each(|keeper| keeper.after(row, parameters));
     }
 
     /// One step on a whole table: every row if dense, the touched rows if lazy.
     pub fn step(&mut self, time: u64, rate: &F, table: &mut Table<F>, gradient: &Gradient<F>) {
-        if self.visits(false) {
-            for row in 0..table.rows() {
-                self.move_row(row, time, rate, table.row_mut(row), gradient.row(row));
-            }
+        let all: Vec<usize>;
+        let visited = if self.visits(false) {
+            all = (0..table.rows()).collect();
+            &all[..]
         } else {
-            for &row in gradient.touched() {
-                self.move_row(row, time, rate, table.row_mut(row), gradient.row(row));
-            }
+            gradient.touched()
+        };
+        self.rule.prepare(time, visited, table, gradient);
+        for &row in visited {
+            self.move_row(row, time, rate, table.row_mut(row), gradient.row(row));
         }
     }
+}
+
+/// Every coordinate brought into [−limit, limit].
+fn clipped<F: Real>(gradient: &[F], limit: &F) -> Vec<F> {
+    gradient.iter().map(|g| g.clone().min(limit.clone()).max(-limit.clone())).collect()
 }
 
 fn dense() -> Rows {

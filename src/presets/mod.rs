@@ -26,7 +26,7 @@ use crate::loss::{
     Loss, Objective, ObjectiveFunction, bpr::Bpr, bsl::Bsl, contrastive::Contrastive, info_nce::InfoNce,
 };
 use crate::optimizer::decay::Form;
-use crate::optimizer::{Decay, Optimizer, adam::Adam, sgd::Sgd};
+use crate::optimizer::{Decay, Optimizer, Update, adam::Adam, sgd::Sgd};
 use crate::reference::Reference;
 use crate::rounding::Precision;
 use crate::sampler::{Batch, Negatives, Sampler, in_batch::InBatch, uniform::Uniform};
@@ -219,8 +219,13 @@ fn design(
     optimizer: Optimizer,
     negatives: Negatives,
 ) -> Scenario {
-    let tower =
-        |rows, encoder| Tower { rows, encoder, optimizer: optimizer.clone(), initial: Initial::Normal { std: 0.3 } };
+    let tower = |rows, encoder| Tower {
+        rows,
+        encoder,
+        optimizer: optimizer.clone(),
+        update: Update::default(),
+        initial: Initial::Normal { std: 0.3 },
+    };
     Scenario {
         dim: 8,
         steps: 120,

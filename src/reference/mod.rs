@@ -97,7 +97,9 @@ pub(crate) fn settings(scenario: &Scenario) -> Settings {
         let tower = scenario.tower(side);
         let own = Settings {
             // Where nothing is the tower's own, no optimizer moves it.
-            optimizer: (!tower.encoder.blocks(tower.rows, scenario.dim).is_empty()).then(|| tower.optimizer.declare()),
+            optimizer: (!tower.encoder.blocks(tower.rows, scenario.dim).is_empty())
+                .then(|| tower.declare(scenario.dim)),
+            param_dtype: tower.update.storage.as_ref().map(|storage| storage.format),
             encoder: Some(String::from(if scenario.is_pooled(side) {
                 "pooled"
             } else {

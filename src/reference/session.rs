@@ -6,6 +6,7 @@ use crate::encoder::{Encoder, Gradient};
 use crate::geometry::{Table, add_scaled};
 use crate::loss::Loss;
 use crate::number::Real;
+use crate::optimizer::update::Stages;
 use crate::optimizer::{Schedule, Stepper};
 use crate::sampler::Batch;
 use crate::scenario::Materialised;
@@ -24,6 +25,7 @@ struct TowerState<F> {
     encoder: Box<dyn Encoder<F>>,
     schedule: Schedule,
     steppers: Vec<Stepper<F>>,
+    stages: Stages<F>,
     tables: std::ops::Range<usize>,
     private: bool,
     lookup: bool,
@@ -81,8 +83,12 @@ impl<F: Real> Session<F> {
                 steppers: values
                     .blocks
                     .iter()
-                    .map(|block| tower.optimizer.start(block.rows, block.width, &F::from_f64))
+                    .map(|block| {
+                        let stepper = tower.optimizer.start(block.rows, block.width, &F::from_f64);
+                        stepper.within(&tower.update, block.rows, &F::from_f64)
+                    })
                     .collect(),
+                stages: Stages::new(tower.update.clone(), scenario.seed),
                 tables: first..tables.len(),
                 private: values.blocks.iter().all(|block| block.private),
                 lookup: matches!(tower.encoder, crate::encoder::EncoderKind::Table(_)),
@@ -172,7 +178,8 @@ impl<F: Real> Session<F> {
         outcome
     }
 
-    /// Sends the rows' gradients back through the encoders and moves the parameters.
+    /// Sends the rows' gradients back through the encoders and moves the parameters; what happens around the towers' optimizers
+    /// ([`crate::optimizer::Update`]) may delay, sum or clip the gradients on the way.
     pub fn apply(&mut self, outcome: &StepOutcome<F>) {
         self.gradients.iter_mut().for_each(Gradient::clear);
         for (side, tower) in [Side::Item, Side::User].into_iter().zip(&self.towers) {
@@ -182,8 +189,17 @@ impl<F: Real> Session<F> {
         }
         for tower in &mut self.towers {
             let rate = F::from_f64(tower.schedule.at(self.time));
-            for (table, stepper) in tower.tables.clone().zip(&mut tower.steppers) {
-                stepper.step(self.time, &rate, &mut self.tables[table], &self.gradients[table]);
+            let Some((time, gradients)) = tower.stages.pass(&self.gradients[tower.tables.clone()]) else {
+                continue;
+            };
+            for ((index, stepper), gradient) in tower.tables.clone().zip(&mut tower.steppers).zip(gradients.iter()) {
+                let table = &mut self.tables[index];
+                stepper.step(time, &rate, table, gradient);
+                if stepper.visits(false) {
+                    tower.stages.store(index, self.time, 0..table.rows(), table);
+                } else {
+                    tower.stages.store(index, self.time, gradient.touched().iter().copied(), table);
+                }
             }
         }
         self.time += 1;

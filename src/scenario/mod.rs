@@ -17,10 +17,10 @@ use crate::error::{Error, Result};
 use crate::geometry::Table;
 use crate::loss::{Loss, ObjectiveFunction};
 use crate::number::Real;
-use crate::optimizer::Optimizer;
+use crate::optimizer::{Optimizer, Update};
 use crate::rounding::Precision;
 use crate::sampler::{Batch, Negatives, Sampler};
-use crate::trajectory::{Side, Similarity};
+use crate::trajectory::{DeclaredOptimizer, Rows, Side, Similarity};
 use crate::verdict::Status;
 
 /// What is trained.
@@ -87,8 +87,29 @@ pub struct Tower {
     pub encoder: EncoderKind,
     /// How parameters move.
     pub optimizer: Optimizer,
+    /// What happens around that: clipping, accumulation, delay, constraints on the norm, narrow storage.
+    #[serde(default, skip_serializing_if = "Update::is_default")]
+    pub update: Update,
     /// Where parameters start.
     pub initial: Initial,
+}
+
+impl Tower {
+    /// The optimizer with all that happens around it, as a trajectory header declares them, for embeddings of `dim` numbers.
+    pub fn declare(&self, dim: usize) -> DeclaredOptimizer {
+        let mut declared = self.optimizer.declare();
+        self.update.declare(&mut declared);
+        // A recording joins the tables of an encoder, side by side or, where rows share some, all in a line. What a rule did to
+        // single rows, whose norms or visits decided, is then no longer to be seen.
+        let blocks = self.encoder.blocks(self.rows, dim);
+        let row_wise = self.optimizer.is_row_wise() || self.update.constraint.is_some();
+        let in_a_line = !blocks.iter().all(|block| block.private);
+        let visits = self.optimizer.rows() == Rows::Lazy && self.optimizer.moves_without_gradient();
+        if blocks.len() > 1 && (row_wise || (in_a_line && visits)) {
+            declared.other.insert("joined_tables".into(), blocks.len().to_string());
+        }
+        declared
+    }
 }
 
 /// Initial values of a tower's parameters and of the constants of its encoder (features, frozen bias).
@@ -359,6 +380,25 @@ impl Scenario {
                 return Err(Error::input(at("optimizer").to_string() + "." + name, "a number of at least 0", value));
             }
         }
+        // The remaining settings of a rule are all sizes or shares.
+        let settings = declared.other.iter().filter_map(|(key, text)| Some((key, text.parse::<f64>().ok()?)));
+        for (key, value) in settings {
+            let share = key == "alpha";
+            if !(value.is_finite() && value >= 0.0 && (!share || value < 1.0)) {
+                let expected = if share {
+                    "a number of at least 0 and below 1"
+                } else {
+                    "a number of at least 0"
+                };
+                return Err(Error::input(at("optimizer").to_string() + "." + key, expected, value));
+            }
+        }
+        if matches!(tower.optimizer, Optimizer::Sgdp(_)) && momentum >= 1.0 {
+            return Err(Error::input(at("optimizer.momentum"), "a number of at least 0 and below 1", momentum));
+        }
+        if let Some((what, expected, found)) = tower.update.problem() {
+            return Err(Error::input(at("update").to_string() + "." + what, expected, found));
+        }
         tower.encoder.validate(&at("encoder"))?;
         if tower.encoder.reads_other() && !self.tower(side.other()).encoder.has_rows() {
             let found = self.tower(side.other()).encoder.name();
@@ -428,6 +468,9 @@ impl Scenario {
     /// Whether the tower meets a condition, by construction.
     pub fn status(&self, side: Side, condition: Condition) -> Status {
         let tower = self.tower(side);
+        if let Some(unmet) = tower.update.unmet(condition) {
+            return unmet;
+        }
         match condition {
             Condition::CosineLoss if self.is_pooled(side) => {
                 Status::Unmet("the other tower pools these rows, and there their lengths count".into())
@@ -482,10 +525,14 @@ impl Scenario {
                     (tables, constants)
                 }
             };
-            // In single precision the explicit values are the rounded ones.
+            // In single precision the explicit values are the rounded ones, and in narrow storage the parameters once more.
             let rounded = |values: Vec<f64>| match self.precision {
                 Precision::F32 => values.into_iter().map(|x| f64::from(x as f32)).collect(),
                 _ => values,
+            };
+            let stored = |values: Vec<f64>| match &tower.update.storage {
+                Some(storage) => values.into_iter().map(|x| storage.format.nearest(x)).collect(),
+                None => values,
             };
             let tables: Vec<Vec<f64>> = tables;
             let rows = rounded(constants.split_off(shared));
@@ -493,7 +540,7 @@ impl Scenario {
                 tables: tables
                     .into_iter()
                     .zip(&blocks)
-                    .map(|(values, block)| Table::from_values(block.width, rounded(values)))
+                    .map(|(values, block)| Table::from_values(block.width, stored(rounded(values))))
                     .collect(),
                 blocks,
                 constants: Constants {

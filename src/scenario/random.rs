@@ -23,8 +23,12 @@ use crate::loss::{
     EpsilonOn, Loss, Objective, ObjectiveFunction, alignment_uniformity, bpr, bsl, contrastive, cosine_embedding,
     full_softmax, info_nce, triplet,
 };
+use crate::optimizer::constraint::Constraint;
 use crate::optimizer::decay::Form as DecayForm;
+use crate::optimizer::projection::{Projection, View};
+use crate::optimizer::update::{Clip, Rounding, Storage, Update};
 use crate::optimizer::{Decay, Optimizer, Schedule, adagrad, adam, heavy_ball, nesterov, rowwise_adagrad, sgd};
+use crate::optimizer::{adamp, amsgrad, lamb, lars, lion, riemannian_sgd, rmsprop, rowwise_adam, sgdp, sign_sgd};
 use crate::rounding::Precision;
 use crate::sampler::{Batch, Negatives, Sampler, in_batch::InBatch};
 use crate::trajectory::{Rows, Similarity};
@@ -64,7 +68,13 @@ pub enum Optimizers {
     DecayedSgd,
     /// SGD and heavy-ball momentum with coupled weight decay, dense or lazy.
     DecayedHeavyBall,
-    /// Every kind, with and without decay.
+    /// SGDP and AdamP that project every step.
+    Projected,
+    /// Adam with one second moment a row, dense or lazy.
+    RowwiseAdam,
+    /// One positive factor a coordinate and no memory of gradients: signs, AdaGrad, RMSprop, Adam with β₁ = 0, clipping.
+    Diagonal,
+    /// Every kind, with and without decay, with and without an [`Update`] around it.
     Any,
 }
 
@@ -357,6 +367,19 @@ pub fn optimizers(which: Optimizers) -> BoxedStrategy<Optimizer> {
         Optimizers::DecayedHeavyBall => (prop_oneof![1 => sgd, 3 => ball], decay(Just(DecayForm::Coupled).boxed()))
             .prop_map(decayed)
             .boxed(),
+        Optimizers::Projected => (further_optimizers(7..9)).prop_map(always_projected).boxed(),
+        Optimizers::RowwiseAdam => further_optimizers(2..3).boxed(),
+        Optimizers::Diagonal => {
+            let adam = (schedules(), rows()).prop_map(|(lr, rows)| {
+                Optimizer::Adam(adam::Adam { rows, betas: (0.0, 0.875), ..adam::Adam::with_rate(lr) })
+            });
+            let adagrad = schedules().prop_map(|lr| {
+                Optimizer::Adagrad(adagrad::Adagrad { lr, epsilon: 0.5, decay: None, rows: Rows::Dense })
+            });
+            prop_oneof![1 => sgd, 1 => adam, 1 => adagrad, 1 => further_optimizers(0..1), 2 => further_optimizers(3..5)]
+                .prop_map(without_momentum)
+                .boxed()
+        }
         Optimizers::Any => {
             let adam = (schedules(), rows(), any::<bool>()).prop_map(|(lr, rows, corrected)| {
                 let place = if corrected {
@@ -370,10 +393,96 @@ pub fn optimizers(which: Optimizers) -> BoxedStrategy<Optimizer> {
                 Optimizer::Adagrad(adagrad::Adagrad { lr, epsilon: 0.0625, decay: None, rows: Rows::Dense })
             });
             let decay = prop_oneof![2 => Just(None), 1 => decay(form().boxed())];
-            let kind = prop_oneof![2 => sgd, 2 => ball, 1 => nesterov, 1 => adam, 1 => adagrad, 1 => rowwise];
+            let kind = prop_oneof![
+                2 => sgd,
+                2 => ball,
+                1 => nesterov,
+                1 => adam,
+                1 => adagrad,
+                1 => rowwise,
+                6 => further_optimizers(0..10),
+            ];
             (kind, decay).prop_map(decayed).boxed()
         }
     }
+}
+
+/// The kinds beyond the SGD family, Adam and AdaGrad, without decay.
+fn further_optimizers(kinds: std::ops::Range<usize>) -> impl Strategy<Value = Optimizer> {
+    let rows = prop_oneof![Just(Rows::Dense), Just(Rows::Lazy)];
+    let share = || (0u32..=7).prop_map(|n| f64::from(n) / 8.0);
+    let betas = (share(), (1u32..=15).prop_map(|n| f64::from(n) / 16.0));
+    let epsilon = prop_oneof![Just(0.0), Just(1e-8), Just(0.0625)];
+    let view = prop_oneof![2 => Just(View::Always), 1 => Just(View::Row), 1 => Just(View::RowThenTable)];
+    let projection = (view, 1u32..=4, 0u32..=4).prop_map(|(view, delta, ratio)| Projection {
+        view,
+        delta: f64::from(delta) / 4.0,
+        decay_ratio: f64::from(ratio) / 4.0,
+    });
+    let numbers = (share(), share(), betas, epsilon, projection);
+    (kinds, schedules(), rows, numbers).prop_map(|(kind, lr, rows, (momentum, other, betas, epsilon, projection))| {
+        let decay = None;
+        match kind {
+            0 => Optimizer::Rmsprop(rmsprop::Rmsprop { lr, alpha: other, epsilon, decay, rows }),
+            1 => Optimizer::Amsgrad(amsgrad::Amsgrad { lr, betas, epsilon, decay, rows }),
+            2 => Optimizer::RowwiseAdam(rowwise_adam::RowwiseAdam { lr, betas, epsilon, decay, rows }),
+            3 => Optimizer::Lion(lion::Lion { lr, betas, decay, rows }),
+            4 => Optimizer::SignSgd(sign_sgd::SignSgd { lr, decay, rows }),
+            5 => Optimizer::Lars(lars::Lars { lr, momentum, trust: other, epsilon, decay, rows }),
+            6 => Optimizer::Lamb(lamb::Lamb { lr, betas, epsilon, decay, rows }),
+            7 => {
+                let dampening = other / 2.0;
+                Optimizer::Sgdp(sgdp::Sgdp { lr, momentum, dampening, epsilon, projection, decay, rows })
+            }
+            8 => Optimizer::Adamp(adamp::Adamp { lr, betas, epsilon, projection, decay, rows }),
+            _ => Optimizer::RiemannianSgd(riemannian_sgd::RiemannianSgd { lr, decay, rows }),
+        }
+    })
+}
+
+fn always_projected(mut optimizer: Optimizer) -> Optimizer {
+    if let Optimizer::Sgdp(sgdp::Sgdp { projection, .. }) | Optimizer::Adamp(adamp::Adamp { projection, .. }) =
+        &mut optimizer
+    {
+        projection.view = View::Always;
+    }
+    optimizer
+}
+
+fn without_momentum(mut optimizer: Optimizer) -> Optimizer {
+    if let Optimizer::Lion(lion) = &mut optimizer {
+        lion.betas.0 = 0.0;
+    }
+    optimizer
+}
+
+/// What may happen around any optimizer, at parameters of the size of 1; mostly nothing.
+fn updates(which: Optimizers) -> BoxedStrategy<Update> {
+    let limit = || (0u32..=4).prop_map(|n| 2.0_f64.powi(n as i32 - 3));
+    let by_value = || limit().prop_map(|limit| Update { clip: Some(Clip::Value(limit)), ..Update::default() });
+    match which {
+        Optimizers::Any => {}
+        Optimizers::Diagonal => return prop_oneof![2 => Just(Update::default()), 1 => by_value()].boxed(),
+        _ => return Just(Update::default()).boxed(),
+    }
+    let rounding = prop_oneof![Just(Rounding::Nearest), Just(Rounding::Stochastic)];
+    let format = prop_oneof![Just(Precision::Bf16), Just(Precision::F16)];
+    let one = prop_oneof![
+        1 => limit().prop_map(|limit| Update { clip: Some(Clip::Norm(limit)), ..Update::default() }),
+        1 => by_value(),
+        1 => (2u64..=3).prop_map(|accumulate| Update { accumulate, ..Update::default() }),
+        1 => (1u64..=2).prop_map(|delay| Update { delay, ..Update::default() }),
+        1 => Just(Update { constraint: Some(Constraint::Renormalise), ..Update::default() }),
+        1 => limit().prop_map(|limit| Update { constraint: Some(Constraint::MaxNorm(8.0 * limit)), ..Update::default() }),
+        3 => (format, rounding)
+            .prop_map(|(format, rounding)| Update { storage: Some(Storage { format, rounding }), ..Update::default() }),
+    ];
+    prop_oneof![6 => Just(Update::default()), 1 => one].boxed()
+}
+
+/// Optimizers with what happens around them.
+pub fn updating(which: Optimizers) -> BoxedStrategy<(Optimizer, Update)> {
+    (optimizers(which), updates(which)).boxed()
 }
 
 /// Quarters between −2 and 2.
@@ -437,15 +546,21 @@ fn constant(constant: Constant) -> BoxedStrategy<Vec<f64>> {
 
 /// A tower with explicit values, its parameters scaled by 2^`exponent` and its rates by the square of that, so that the
 /// relative step is the same at every scale. Where an activation is not homogeneous, scale is no symmetry and stays 1.
-fn towers(size: Size, encoder: EncoderKind, optimizer: BoxedStrategy<Optimizer>) -> impl Strategy<Value = Tower> {
+fn towers(
+    size: Size,
+    encoder: EncoderKind,
+    updating: BoxedStrategy<(Optimizer, Update)>,
+) -> impl Strategy<Value = Tower> {
     let exponent = prop_oneof![8 => Just(0i32), 1 => Just(-40), 1 => Just(40)];
-    (optimizer, exponent).prop_flat_map(move |(optimizer, exponent)| {
+    (updating, exponent).prop_flat_map(move |((optimizer, update), exponent)| {
         let Size { dim, rows, .. } = size;
-        // A row-wise rule keeps one accumulator a row and table; a recorded run shows one table.
+        // A row-wise rule looks at one row of one table; a recorded run shows the tables joined.
         let several = encoder.blocks(rows, dim).len() > 1;
-        let encoder = match optimizer {
-            Optimizer::RowwiseAdagrad(_) if several => EncoderKind::Table(table::TableEncoder {}),
-            _ => encoder.clone(),
+        let row_wise = optimizer.is_row_wise() || update.constraint.is_some();
+        let encoder = if row_wise && several {
+            EncoderKind::Table(table::TableEncoder {})
+        } else {
+            encoder.clone()
         };
         let blocks = encoder.blocks(rows, dim);
         let tables: Vec<_> = blocks.iter().map(|block| quarters(block.rows * block.width)).collect();
@@ -470,12 +585,28 @@ fn towers(size: Size, encoder: EncoderKind, optimizer: BoxedStrategy<Optimizer>)
             }
             let constants = shared.iter().chain(constants.iter().flatten().flatten()).copied().collect();
             let mut optimizer = optimizer.clone();
-            let squared = scale * scale;
+            let mut update = update.clone();
+            update.rescale(scale);
+            // The narrow range of f16 holds only parameters of the size of 1.
+            if let Some(storage) = update.storage.as_mut().filter(|_| scale != 1.0) {
+                storage.format = Precision::Bf16;
+            }
+            // A trust ratio has no scale: neither has the rate that multiplies it.
+            let squared = match optimizer {
+                Optimizer::Lars(_) | Optimizer::Lamb(_) => 1.0,
+                _ => scale * scale,
+            };
             optimizer.schedule_mut().scale(squared);
             if let Some(decay) = optimizer.decay_mut() {
-                decay.rate /= squared;
+                decay.rate /= scale * scale;
             }
-            Tower { rows, encoder: encoder.clone(), optimizer, initial: Initial::Explicit { tables, constants } }
+            Tower {
+                rows,
+                encoder: encoder.clone(),
+                optimizer,
+                update,
+                initial: Initial::Explicit { tables, constants },
+            }
         })
     })
 }
@@ -519,8 +650,8 @@ pub struct Parts {
     pub losses: BoxedStrategy<Loss>,
     /// Encoders of the item tower.
     pub encoders: BoxedStrategy<EncoderKind>,
-    /// Optimizers of the item tower.
-    pub optimizers: BoxedStrategy<Optimizer>,
+    /// Optimizers of the item tower, with what happens around them.
+    pub optimizers: BoxedStrategy<(Optimizer, Update)>,
     /// Whether the user tower may pool the rows that an item tower looks up.
     pub pooled: bool,
 }
@@ -530,7 +661,7 @@ impl From<Family> for Parts {
         Parts {
             losses: losses(family.losses),
             encoders: encoders(family.encoders),
-            optimizers: optimizers(family.optimizers),
+            optimizers: updating(family.optimizers),
             pooled: false,
         }
     }
@@ -562,7 +693,7 @@ pub fn scenarios_of(parts: Parts) -> impl Strategy<Value = Scenario> + use<> {
         let size = |rows, other_rows| Size { dim: sizes.dim, rows, other_rows };
         (
             towers(size(sizes.items, sizes.users), item, optimizer.clone()),
-            towers(size(sizes.users, sizes.items), user, optimizers(Optimizers::Any)),
+            towers(size(sizes.users, sizes.items), user, updating(Optimizers::Any)),
             batches(sizes, &loss),
         )
             .prop_map(move |(mut item, user, batches)| {
@@ -656,6 +787,27 @@ mod tests {
                 let declared = tower.optimizer.declare();
                 let momentum = declared.momentum.unwrap_or(0.0) > 0.0;
                 see(format!("{side} {} momentum {momentum} {:?}", declared.name.unwrap(), declared.nesterov));
+                let kind = serde_json::to_value(&tower.optimizer).unwrap()["kind"].as_str().unwrap().to_owned();
+                see(format!("{side} kind {kind}"));
+                see(format!("{side} {kind} {}", tower.optimizer.rows()));
+                if let Optimizer::Sgdp(sgdp::Sgdp { projection, .. })
+                | Optimizer::Adamp(adamp::Adamp { projection, .. }) = &tower.optimizer
+                {
+                    see(format!("{side} projects {:?}", projection.view));
+                }
+                for (what, there) in [
+                    ("clip by norm", matches!(tower.update.clip, Some(Clip::Norm(_)))),
+                    ("clip by value", matches!(tower.update.clip, Some(Clip::Value(_)))),
+                    ("accumulate", tower.update.accumulate > 1),
+                    ("delay", tower.update.delay > 0),
+                    ("renormalise", tower.update.constraint == Some(Constraint::Renormalise)),
+                    ("max-norm", matches!(tower.update.constraint, Some(Constraint::MaxNorm(_)))),
+                ] {
+                    see(format!("{side} {what} {there}"));
+                }
+                if let Some(storage) = &tower.update.storage {
+                    see(format!("{side} stored in {} {:?}", storage.format, storage.rounding));
+                }
                 see(format!("{side} decay {}", tower.optimizer.decay().is_some()));
                 see(format!("{side} {}", tower.optimizer.rows()));
             }
@@ -725,7 +877,45 @@ mod tests {
             ["sgd momentum true Some(false)", "sgd momentum true Some(true)", "sgd momentum false Some(false)"]
                 .map(|name| format!("item {name}"))
                 .into(),
-            ["adam", "adagrad", "rowwise-adagrad"].map(|name| format!("item {name} momentum false None")).into(),
+            [
+                "sgd",
+                "heavy-ball",
+                "nesterov",
+                "adam",
+                "adagrad",
+                "rowwise-adagrad",
+                "rmsprop",
+                "amsgrad",
+                "rowwise-adam",
+            ]
+            .map(|kind| format!("item kind {kind}"))
+            .into(),
+            ["lion", "sign-sgd", "lars", "lamb", "sgdp", "adamp", "riemannian-sgd"]
+                .map(|kind| format!("user kind {kind}"))
+                .into(),
+            [
+                "rmsprop",
+                "amsgrad",
+                "rowwise-adam",
+                "lion",
+                "sign-sgd",
+                "lars",
+                "lamb",
+                "sgdp",
+                "adamp",
+                "riemannian-sgd",
+            ]
+            .iter()
+            .flat_map(|kind| [format!("item {kind} dense"), format!("item {kind} lazy")])
+            .collect(),
+            ["Always", "Row", "RowThenTable"].map(|view| format!("item projects {view}")).into(),
+            ["clip by norm", "clip by value", "accumulate", "delay", "renormalise", "max-norm"]
+                .iter()
+                .flat_map(|what| [format!("item {what} true"), format!("item {what} false")])
+                .collect(),
+            ["bfloat16 Nearest", "bfloat16 Stochastic", "float16 Nearest", "float16 Stochastic"]
+                .map(|storage| format!("item stored in {storage}"))
+                .into(),
             ["item decay true", "item decay false", "item dense", "item lazy"].map(String::from).into(),
             ["own negatives true", "own negatives false", "duplicates true", "duplicates false"]
                 .map(String::from)

@@ -232,6 +232,7 @@ impl TrainOptions {
             rows,
             encoder: EncoderKind::Table(TableEncoder {}),
             optimizer: optimizer.clone(),
+            update: Default::default(),
             initial: Initial::Normal { std },
         };
         let temperature = self.temperature.unwrap_or(match self.similarity {

@@ -13,7 +13,7 @@ use perpend::jacobian::{directional_derivative_within, reach};
 use perpend::loss::Loss;
 use perpend::number::{Dual, Field, Real, Running};
 use perpend::sampler::Batch;
-use perpend::scenario::random::{Losses, Optimizers, Parts, kinds, losses, optimizers, scenarios_of};
+use perpend::scenario::random::{Losses, Optimizers, Parts, kinds, losses, scenarios_of, updating};
 use perpend::scenario::{Initial, Materialised, Scenario};
 use perpend::trajectory::{Side, Similarity};
 use proptest::strategy::{Strategy, ValueTree};
@@ -479,7 +479,7 @@ fn gradients_of(name: &str) -> Tally {
     let (_, kind) = kinds().into_iter().find(|(kind, _)| *kind == name).expect("an encoder of this name");
     let strategy = scenarios_of(Parts {
         encoders: kind,
-        optimizers: optimizers(Optimizers::Any),
+        optimizers: updating(Optimizers::Any),
         losses: losses(Losses::InfoNce),
         pooled: true,
     });

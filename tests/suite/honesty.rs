@@ -6,7 +6,8 @@ use perpend::Result;
 use perpend::audit::audit;
 use perpend::claims::check::{Options, SPECIMEN_SEEDS, Status, TWIN_MARGIN, check};
 use perpend::claims::specimen::{self, redeclare};
-use perpend::claims::{ALL, find};
+use perpend::claims::{ALL, Claim, find};
+use perpend::condition::Condition;
 use perpend::facts::{Context, Facts, Watched, gather, gather_rows, survey};
 use perpend::optimizer::Decay;
 use perpend::optimizer::decay::Form;
@@ -57,22 +58,45 @@ impl Trainer for SecretDecay {
     }
 }
 
-/// Each faulty trainer fails exactly where it must: the check is of the trainer, whoever that is.
+/// Claims about the gradient alone, or about nothing that is trained: what is made of the gradient is no matter to them.
+const BLIND_TO_STEPS: [&str; 6] = [
+    "gradient-orthogonality",
+    "gradient-inverse-scaling",
+    "norm-gauge",
+    "epsilon-leak",
+    "temperature-bound",
+    "serving-inversion",
+];
+
+/// Each faulty trainer fails where it must and is not accused by claims that its fault does not concern: the check is of the
+/// trainer, whoever that is.
 #[test]
-fn a_faulty_trainer_fails_the_claims_that_see_its_fault_and_only_those() {
-    let trainers: [(&dyn Trainer, &[&str]); 3] = [
+fn a_faulty_trainer_fails_the_claims_that_see_its_fault_and_not_those_that_it_does_not_concern() {
+    type Unconcerned = fn(&dyn Claim) -> bool;
+    // The fit of the quarter-power law sees late gradients, though by less than would make them a twin.
+    let lists_no_fresh_gradient: Unconcerned =
+        |claim| !claim.conditions().contains(&Condition::FreshGradient) && claim.id() != "quarter-power-law";
+    let is_blind_to_steps: Unconcerned = |claim| BLIND_TO_STEPS.contains(&claim.id());
+    let trainers: [(&dyn Trainer, &[&str], Unconcerned); 3] = [
         (
             &Faulty(Fault::StaleGradient),
             &[
                 "gradient-orthogonality",
+                "epsilon-leak",
+                "temperature-bound",
                 "update-orthogonality",
                 "norm-growth",
                 "quartic-growth",
-                "quarter-power-law",
                 "gradient-flow-limit",
                 "displacement-number",
                 "heavy-ball-identity",
+                "rowwise-adagrad-log-growth",
+                "nesterov-growth",
+                "decay-radial",
+                "decay-equilibrium",
+                "decay-frequency",
             ],
+            lists_no_fresh_gradient,
         ),
         (
             &Faulty(Fault::LastWriteWins),
@@ -81,8 +105,14 @@ fn a_faulty_trainer_fails_the_claims_that_see_its_fault_and_only_those() {
                 "quartic-growth",
                 "displacement-number",
                 "heavy-ball-identity",
+                "scalar-steps",
+                "rowwise-adagrad-log-growth",
+                "nesterov-growth",
+                "lazy-versus-dense",
+                "decay-radial",
                 "permutation-equivariance",
             ],
+            is_blind_to_steps,
         ),
         (
             &SecretDecay,
@@ -97,25 +127,31 @@ fn a_faulty_trainer_fails_the_claims_that_see_its_fault_and_only_those() {
                 "heavy-ball-identity",
                 // It decays by a rate of its own, whatever rescaling was asked for.
                 "dilation-equivariance",
+                "scalar-steps",
+                "rowwise-adagrad-log-growth",
+                "nesterov-growth",
+                "lazy-versus-dense",
+                "decay-radial",
+                "decay-equilibrium",
+                "decay-frequency",
+                "gradient-implies-growth",
             ],
+            is_blind_to_steps,
         ),
     ];
     let mut wrong = Vec::new();
-    for (trainer, seen_by) in trainers {
+    for (trainer, seen_by, unconcerned) in trainers {
         for claim in ALL {
             let options = Options { cases: 300, ..Options::default() };
             let report = check(*claim, trainer, &options, &|_| {}).unwrap();
-            // Coupling compares rows, and most small scenarios have too few of them to tell. Where the one gradient that was
-            // applied is rounding noise around zero, row-wise AdaGrad makes a step of full length of it: rarely, the last
-            // write shows in the direction of a step too.
-            let may_see: &[&str] = &["frequency-norm-coupling", "update-orthogonality", "norm-growth"];
-            if seen_by.contains(&claim.id()) {
-                wrong.extend(
-                    report.failure.is_none().then(|| format!("{} does not see {}", claim.id(), trainer.name())),
-                );
-            } else if !may_see.contains(&claim.id()) {
-                let accusation = |failure| format!("{} accuses {}: {failure:?}", claim.id(), trainer.name());
-                wrong.extend(report.failure.map(accusation));
+            match &report.failure {
+                None if seen_by.contains(&claim.id()) => {
+                    wrong.push(format!("{} does not see {}", claim.id(), trainer.name()));
+                }
+                Some(failure) if unconcerned(*claim) => {
+                    wrong.push(format!("{} accuses {}: {failure:?}", claim.id(), trainer.name()));
+                }
+                _ => {}
             }
         }
     }

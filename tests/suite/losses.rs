@@ -323,6 +323,53 @@ fn values_are_those_of_the_textbook() {
     assert!(judged == 8 * 9 * CASES && sharp * 10 > judged * 9, "{sharp} of {judged}");
 }
 
+/// Mistakes that are made in losses, as other losses: what they compute must be told from what the textbook says.
+#[test]
+fn a_loss_with_a_mistake_is_told_from_the_right_one() {
+    type Mistake = fn(&mut Case);
+    let mistakes: [(&str, Mistake); 7] = [
+        ("another temperature or margin", |case| match &mut case.loss.objective {
+            Objective::InfoNce(InfoNce { temperature, .. })
+            | Objective::FullSoftmax(FullSoftmax { temperature })
+            | Objective::Bpr(Bpr { temperature }) => *temperature *= 1.001,
+            Objective::Triplet(Triplet { margin })
+            | Objective::Contrastive(Contrastive { margin, .. })
+            | Objective::CosineEmbedding(CosineEmbedding { margin }) => *margin += 0.001,
+            Objective::AlignmentUniformity(AlignmentUniformity { t, .. }) => *t *= 1.001,
+            Objective::Bsl(Bsl { positive_temperature, .. }) => *positive_temperature *= 1.001,
+            Objective::Own(_) => {}
+        }),
+        ("the mask forgotten, or one too many", |case| case.loss.mask_duplicates ^= true),
+        ("no epsilon", |case| case.loss.epsilon = 0.0),
+        ("inner products", |case| case.loss.similarity = Similarity::Dot),
+        ("log-Q with the wrong sign", |case| case.batch.log_q.iter_mut().for_each(|log_q| *log_q = -*log_q)),
+        ("the other positives forgotten, or too many", |case| {
+            case.batch.in_batch = Some(!case.batch.has_in_batch_negatives());
+        }),
+        ("pairs of one user taken for pairs of several", |case| {
+            case.batch.users = (0..case.batch.users.len()).collect();
+        }),
+    ];
+    for (name, mistake) in mistakes {
+        let (mut changed, mut noticed) = (0, 0);
+        every_case(|case, _| {
+            let mut wrong = Case {
+                loss: case.loss.clone(),
+                batch: case.batch.clone(),
+                users: case.users.clone(),
+                items: case.items.clone(),
+            };
+            mistake(&mut wrong);
+            let (right, found) = (case.plain_value(), wrong.at(Rounded::from_f64).loss);
+            if (wrong.plain_value() - right).abs() > 1e-9 * (1.0 + right.abs()) {
+                changed += 1;
+                noticed += usize::from((found.value() - right).abs() > 4.0 * found.error());
+            }
+        });
+        assert!(changed >= 50 && noticed * 100 >= changed * 99, "{name}: {noticed} of {changed} were noticed");
+    }
+}
+
 #[test]
 fn gradients_agree_with_dual_numbers_and_differences() {
     let (mut judged, mut kinks, mut sharp, mut moving) = (0, 0, 0, 0);
@@ -427,9 +474,9 @@ fn cosine_losses_have_orthogonal_gradients_and_epsilons_leak_by_their_closed_for
             let allowed = 2.0 * radial.error();
             assert!((radial.value() - expected).abs() <= allowed, "{radial:?} {expected}: {:?}", case.loss);
             let (scale, epsilon) = (found.item_scale[slot].value(), case.loss.epsilon);
-            assert!(allowed <= 1e-11 * scale + f64::MIN_POSITIVE, "the tolerance is coarse: {allowed} of {scale}");
-            orthogonal += usize::from(epsilon == 0.0 && scale > 1e-6);
-            leaking += usize::from(epsilon > 0.0 && expected.abs() > 1e-6);
+            // A saturated softmax has derivatives below the rounding of its probabilities: there nothing is seen.
+            orthogonal += usize::from(epsilon == 0.0 && scale > 1e6 * allowed);
+            leaking += usize::from(epsilon > 0.0 && expected.abs() > 1e6 * allowed);
         }
     });
     assert!(orthogonal > 1000 && leaking > 5000, "{orthogonal} {leaking}");

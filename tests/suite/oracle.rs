@@ -270,6 +270,7 @@ impl OracleOptimizer {
                     let root = self.second[(i, 0)].sqrt();
                     g.map(|g| quotient(g, root + adagrad.epsilon))
                 }
+                other => panic!("{other:?} is judged in optimizer_rules"),
             };
             weights.set_row(i, &(w - step * lr));
         }
@@ -428,7 +429,7 @@ fn compare<const BITS: i32>(scenario: &Scenario, compared: &mut Compared) {
                 let values: Vec<f64> = moved.values().iter().map(|x| x.value()).collect();
                 compared.check(&format!("{side} block {place} after step {t}"), &flat(block), &values, moved.values());
             }
-            if !matches!(spec.encoder, EncoderKind::Table(_)) {
+            if session.has_own_parameters(side) {
                 // One block a record: private rows side by side, a single table as it is, several shared ones in a line.
                 let join = |blocks: &[Matrix]| -> Vec<f64> {
                     if private {
@@ -565,6 +566,7 @@ fn scenarios(precision: Precision) -> Vec<Scenario> {
                 rows,
                 encoder: encoder.clone(),
                 optimizer,
+                update: Default::default(),
                 initial: Initial::Normal { std: 0.5 },
             };
             scenarios.push(Scenario {

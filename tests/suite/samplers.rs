@@ -172,6 +172,83 @@ fn item_slots_are_the_positives_then_the_negatives_pair_after_pair() {
 }
 
 #[test]
+fn candidates_are_the_positives_then_the_own_negatives_then_the_shared_ones() {
+    use perpend::sampler::Batch;
+    let slots = |batch: &Batch, pair: usize| batch.candidates(pair).slots().collect::<Vec<_>>();
+    let pairs = Batch { users: vec![0, 1], positives: vec![7, 8], ..Batch::default() };
+    assert_eq!((slots(&pairs, 0), pairs.candidates(1).target()), (vec![0, 1], 1));
+    let own = Batch { negatives: vec![vec![1, 2], vec![3, 8]], shared: vec![7], ..pairs.clone() };
+    assert_eq!(own.item_slots(), [7, 8, 1, 2, 3, 8, 7]);
+    assert_eq!((slots(&own, 0), slots(&own, 1)), (vec![0, 2, 3, 6], vec![1, 4, 5, 6]));
+    assert_eq!(own.candidates(1).target(), 0);
+    let both = Batch { in_batch: Some(true), ..own.clone() };
+    assert_eq!((slots(&both, 1), both.candidates(1).target()), (vec![0, 1, 4, 5, 6], 1));
+    // Item 8 is the positive of pair 1 and one of its negatives; item 7 that of pair 0 and shared.
+    let masked = |batch: &Batch, pair: usize| batch.candidates(pair).without_duplicates(&batch.item_slots());
+    assert_eq!((masked(&both, 1).masked(), masked(&both, 0).masked()), (&[3][..], &[4][..]));
+    assert_eq!(masked(&both, 1).negatives().collect::<Vec<_>>(), [0, 2, 4]);
+    assert_eq!(both.candidates(1).negatives().collect::<Vec<_>>(), [0, 2, 3, 4]);
+}
+
+#[test]
+fn mixed_negatives_are_shared_and_uniform_and_the_full_sampler_leaves_no_item_out() {
+    let model = drawn(21, 4, 6, 1.0, r#"{ kind = "mixed", count = 5 }"#, 8);
+    assert!(model.batches.iter().all(|batch| batch.shared.len() == 5 && batch.negatives.is_empty()));
+    assert!(model.batches.iter().all(|batch| batch.has_in_batch_negatives() && batch.log_q.is_empty()));
+    let all = counts(21, model.batches.iter().flat_map(|batch| batch.shared.clone()));
+    assert_distributed("shared negatives", &all, &[1.0; 21]);
+    let model = drawn(5, 3, 4, 1.0, r#"{ kind = "full" }"#, 9);
+    for batch in &model.batches {
+        assert_eq!((batch.shared.as_slice(), batch.has_in_batch_negatives()), (&[0, 1, 2, 3, 4][..], false));
+        assert_eq!(batch.candidates(2).slots().collect::<Vec<_>>(), [2, 4, 5, 6, 7, 8]);
+    }
+}
+
+/// ln Q is what the sampler does: Q_i is the probability of item i in a place of the candidates that is drawn at random.
+#[test]
+fn log_q_is_the_distribution_of_the_candidates() {
+    let items = 7;
+    for (negatives, full) in [
+        (r#"{ kind = "in-batch" }"#, false),
+        (r#"{ kind = "uniform", count = 3 }"#, false),
+        (r#"{ kind = "mixed", count = 9 }"#, false),
+        (r#"{ kind = "full" }"#, true),
+    ] {
+        let mut scenario = drawn(items, 3, 6, 1.0, negatives, 10).scenario;
+        scenario.loss = perpend::loss::Loss::new(
+            perpend::trajectory::Similarity::Cosine,
+            perpend::loss::Objective::InfoNce(perpend::loss::info_nce::InfoNce { temperature: 1.0, log_q: true }),
+        );
+        let model = scenario.materialise().unwrap();
+        let mut q = vec![None; items];
+        for batch in &model.batches {
+            for (&item, &log_q) in batch.item_slots().iter().zip(&batch.log_q) {
+                assert_eq!(*q[item].get_or_insert(log_q), log_q, "{negatives}: one item, one probability");
+            }
+        }
+        let q: Vec<f64> = q.into_iter().map(|log_q| log_q.expect("every item is drawn").exp()).collect();
+        if full {
+            assert_eq!(q, [1.0; 7]);
+            continue;
+        }
+        approx::assert_relative_eq!(q.iter().sum::<f64>(), 1.0, max_relative = 1e-12);
+        // In-batch candidates are the positives; of other samplers, what they draw.
+        let drawn = model.batches.iter().flat_map(|batch| match negatives.contains("uniform") {
+            true => batch.negatives.concat(),
+            false => batch.item_slots(),
+        });
+        let drawn = counts(items, drawn);
+        assert_distributed(negatives, &drawn, &q);
+        let other = if negatives.contains("in-batch") {
+            vec![1.0; items]
+        } else {
+            zipf(items, 1.0)
+        };
+        assert_not_distributed(negatives, &drawn, &other);
+    }
+}
+
+#[test]
 fn one_seed_gives_one_run_and_another_seed_another() {
     let draw = |seed| drawn(9, 5, 4, 1.0, r#"{ kind = "uniform", count = 2 }"#, seed);
     let (first, again, other) = (draw(1), draw(1), draw(2));

@@ -1,13 +1,10 @@
-//! What several subjects share: models as functions of their parameters, random directions, a dual number over any
-//! number type.
-
-use std::cmp::Ordering;
-use std::ops::{Add, Div, Mul, Neg, Sub};
+//! What several subjects share: models as functions of their parameters, random directions.
 
 use perpend::encoder::Encoder;
 use perpend::geometry::Table;
 use perpend::loss::Evaluation;
-use perpend::number::{Field, Real};
+pub use perpend::number::Forward;
+use perpend::number::Real;
 use perpend::reference::Session;
 use perpend::sampler::Batch;
 use perpend::scenario::Materialised;
@@ -79,92 +76,4 @@ pub fn moved<F: Real>(tables: &[Table<f64>], direction: &[Table<f64>], t: f64) -
 /// The largest magnitude among numbers.
 pub fn largest(values: &[f64]) -> f64 {
     values.iter().fold(0.0, |largest, x| largest.max(x.abs()))
-}
-
-/// A dual number over any number type: [`Running`](perpend::number::Running) numbers inside give a bound on the rounding
-/// error of a forward-mode derivative.
-#[derive(Clone, Debug)]
-pub struct Forward<F> {
-    pub value: F,
-    pub slope: F,
-}
-
-impl<F: Real> Forward<F> {
-    pub fn new(value: F, slope: F) -> Self {
-        Forward { value, slope }
-    }
-}
-
-impl<F: Real> Add for Forward<F> {
-    type Output = Self;
-    fn add(self, other: Self) -> Self {
-        Self::new(self.value + other.value, self.slope + other.slope)
-    }
-}
-impl<F: Real> Sub for Forward<F> {
-    type Output = Self;
-    fn sub(self, other: Self) -> Self {
-        Self::new(self.value - other.value, self.slope - other.slope)
-    }
-}
-impl<F: Real> Mul for Forward<F> {
-    type Output = Self;
-    fn mul(self, other: Self) -> Self {
-        let slope = self.slope * other.value.clone() + self.value.clone() * other.slope;
-        Self::new(self.value * other.value, slope)
-    }
-}
-impl<F: Real> Div for Forward<F> {
-    type Output = Self;
-    fn div(self, other: Self) -> Self {
-        let square = other.value.clone() * other.value.clone();
-        let slope = (self.slope * other.value.clone() - self.value.clone() * other.slope) / square;
-        Self::new(self.value / other.value, slope)
-    }
-}
-impl<F: Real> Neg for Forward<F> {
-    type Output = Self;
-    fn neg(self) -> Self {
-        Self::new(-self.value, -self.slope)
-    }
-}
-impl<F: Real> PartialEq for Forward<F> {
-    fn eq(&self, other: &Self) -> bool {
-        self.value == other.value
-    }
-}
-impl<F: Real> PartialOrd for Forward<F> {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        self.value.partial_cmp(&other.value)
-    }
-}
-impl<F: Real> Field for Forward<F> {
-    fn zero() -> Self {
-        Self::new(F::zero(), F::zero())
-    }
-    fn one() -> Self {
-        Self::new(F::one(), F::zero())
-    }
-    fn ratio(numerator: i64, denominator: i64) -> Self {
-        Self::new(F::ratio(numerator, denominator), F::zero())
-    }
-    fn to_f64(&self) -> f64 {
-        self.value.to_f64()
-    }
-}
-impl<F: Real> Real for Forward<F> {
-    fn from_f64(value: f64) -> Self {
-        Self::new(F::from_f64(value), F::zero())
-    }
-    fn sqrt(self) -> Self {
-        let root = self.value.sqrt();
-        Self::new(root.clone(), self.slope / (root.clone() + root))
-    }
-    fn exp(self) -> Self {
-        let value = self.value.exp();
-        Self::new(value.clone(), self.slope * value)
-    }
-    fn ln(self) -> Self {
-        Self::new(self.value.clone().ln(), self.slope / self.value)
-    }
 }

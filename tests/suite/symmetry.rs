@@ -2,7 +2,8 @@
 
 use perpend::claims::{self, specimen};
 use perpend::condition::Condition;
-use perpend::optimizer::Optimizer;
+use perpend::optimizer::update::{Clip, Update};
+use perpend::optimizer::{Optimizer, sgd::Sgd};
 use perpend::reference::Reference;
 use perpend::rounding::Precision;
 use perpend::scenario::{Initial, Scenario};
@@ -10,15 +11,49 @@ use perpend::trainer::Trainer;
 use perpend::trajectory::{Rows, Side};
 use perpend::verdict::{Observation, Observed, Status};
 
+use crate::optimizer_rules::further_optimizers;
 use crate::oracle::optimizers;
 
-/// Every optimizer, dense and lazy, with and without decay.
+/// Every optimizer, dense and lazy, with and without decay. The projections add one epsilon to norms that stretch in opposite
+/// ways, and have none here.
 fn all() -> impl Iterator<Item = Optimizer> {
-    [Rows::Dense, Rows::Lazy].into_iter().flat_map(optimizers)
+    let every = |rows| optimizers(rows).into_iter().chain(further_optimizers(rows));
+    [Rows::Dense, Rows::Lazy].into_iter().flat_map(every).map(|mut optimizer| {
+        match &mut optimizer {
+            Optimizer::Sgdp(sgdp) => sgdp.epsilon = 0.0,
+            Optimizer::Adamp(adamp) => adamp.epsilon = 0.0,
+            _ => {}
+        }
+        optimizer
+    })
+}
+
+/// What may happen around a rule and has an image under dilation.
+fn around() -> Vec<Update> {
+    vec![
+        Update::default(),
+        Update { clip: Some(Clip::Norm(0.125)), ..Update::default() },
+        Update { clip: Some(Clip::Value(0.03125)), ..Update::default() },
+        Update { accumulate: 3, ..Update::default() },
+        Update { delay: 2, ..Update::default() },
+    ]
 }
 
 fn examine(claim: &str, scenario: &Scenario) -> Observation {
     claims::find(claim).unwrap().examine(&scenario.materialise().unwrap(), &Reference).unwrap()
+}
+
+#[test]
+fn what_happens_around_a_rule_commutes_with_dilation_bitwise_for_500_steps() {
+    for update in around() {
+        let sgd = Sgd { lr: 0.125.into(), decay: None, rows: Rows::Dense };
+        let mut scenario = specimen::with_optimizer(3, Optimizer::Sgd(sgd));
+        scenario.steps = 500;
+        scenario.item.update = update.clone();
+        let observation = examine("dilation-equivariance", &scenario);
+        assert_eq!(observation.observed, Observed::Holds, "{update:?}: {observation:?}");
+        assert_eq!(observation.residual, Some(0.0), "{update:?}: {observation:?}");
+    }
 }
 
 #[test]
@@ -40,11 +75,17 @@ fn every_optimizer_commutes_with_dilation_bitwise_for_500_steps_in_both_precisio
 
 /// Whether a rule commutes with every rotation, not only with those of the axes.
 fn knows_no_axes(optimizer: &Optimizer) -> bool {
-    match optimizer {
-        Optimizer::Sgd(_) | Optimizer::HeavyBall(_) | Optimizer::Nesterov(_) | Optimizer::RowwiseAdagrad(_) => true,
-        Optimizer::Adam(_) | Optimizer::Adagrad(_) => false,
-        Optimizer::Own(_) => unreachable!("the list has the crate's own"),
-    }
+    matches!(
+        optimizer,
+        Optimizer::Sgd(_)
+            | Optimizer::HeavyBall(_)
+            | Optimizer::Nesterov(_)
+            | Optimizer::RowwiseAdagrad(_)
+            | Optimizer::RowwiseAdam(_)
+            | Optimizer::Lars(_)
+            | Optimizer::Sgdp(_)
+            | Optimizer::RiemannianSgd(_)
+    )
 }
 
 #[test]

@@ -1,0 +1,886 @@
+//! A gradient held against everything else that is known about it, in this order; the first disagreement is reported:
+//!
+//! 1. **Finite**: value and products are numbers.
+//! 2. **Deterministic**: computed twice they are the same bits; computed on numbers that carry their rounding bound they
+//!    are the same up to that bound.
+//! 3. **Taylor rate** ([`taylor`](super::taylor)): the order of the remainder along random directions.
+//! 4. **Radial**: where the function must be constant along some rows (a loss of cosines), it is.
+//! 5. **Differences** ([`line`](super::line)): the slope along random directions and single coordinates.
+//! 6. **Dual numbers** that carry their rounding ([`Forward`]): every entry of the Jacobian.
+//!
+//! Whoever judges a *claim* about a gradient does so after these six.
+//!
+//! The first three and the last differ in what they trust. Differences see values only. Dual numbers see the function's own
+//! arithmetic and are as sharp as rounding. The Taylor rate has no scale to choose.
+//!
+//! A disagreement names the block of parameters (the layer), the entry, the output, and the three values with their errors.
+//! *Allowed*: the sum of the errors of the two values that are compared ([`Estimate`]); no constant is chosen. Directions with
+//! a kink at the point (a ReLU whose pre-activation is 0) are counted and left to the dual numbers, which share the
+//! subgradient: a kink shows as a jump of the slope, of one-sided differences or of dual numbers beside the point.
+//!
+//! *Resolution*: an entry of the Jacobian counts as sharply judged if its allowance is below 10⁻⁶ of the largest entry of
+//! the same block and output, so that an error of a millionth would be seen. A check that judged no entry sharply but zeros is
+//! `Undecided`.
+
+use std::fmt;
+
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+use super::subject::{LossOfEmbeddings, LossOfParameters, RowOf};
+use super::taylor::{Flatness, Rate, flatness, taylor};
+use super::{Differentiable, Estimate, Function, Line, Rounded, Slope};
+use crate::encoder::Architecture;
+use crate::error::Result;
+use crate::geometry::{Table, dot};
+use crate::number::{Field, Forward, Real};
+use crate::scenario::{Materialised, Scenario};
+use crate::trajectory::{Side, Similarity};
+use crate::verdict::Status;
+
+/// How much is judged by values along lines; dual numbers always judge every entry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Effort {
+    /// Random directions through all parameters.
+    pub directions: usize,
+    /// Random directions through one block, for each block.
+    pub blocks: usize,
+    /// Single coordinates: all of them if there are no more than this, else that many at random.
+    pub coordinates: usize,
+    /// Radial directions: all of them if there are no more than this, else that many at random.
+    pub radial: usize,
+    /// Seed of everything random.
+    pub seed: u64,
+}
+
+impl Default for Effort {
+    fn default() -> Self {
+        Effort { directions: 3, blocks: 1, coordinates: 12, radial: 12, seed: 0 }
+    }
+}
+
+/// Below this part of the largest entry an error need not be seen.
+const RESOLUTION: f64 = 1e-6;
+
+/// What is judged, in order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Stage {
+    /// Value and products are numbers.
+    Finite,
+    /// The same in every run and on every number type.
+    Deterministic,
+    /// The remainder is of order 2.
+    TaylorRate,
+    /// Constant where it must be.
+    Radial,
+    /// Central differences agree.
+    Differences,
+    /// Dual numbers agree.
+    DualNumbers,
+}
+
+impl Stage {
+    fn name(self) -> &'static str {
+        match self {
+            Stage::Finite => "finite",
+            Stage::Deterministic => "deterministic",
+            Stage::TaylorRate => "Taylor rate",
+            Stage::Radial => "radial",
+            Stage::Differences => "differences",
+            Stage::DualNumbers => "dual numbers",
+        }
+    }
+}
+
+/// One entry of the Jacobian, ∂y_output/∂block\[row, column\], by three ways.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Entry {
+    /// The block of parameters, such as `item layer1`.
+    pub block: String,
+    /// Row of the block.
+    pub row: usize,
+    /// Column of the block.
+    pub column: usize,
+    /// Which y.
+    pub output: usize,
+    /// The exact product.
+    pub product: Estimate,
+    /// Dual numbers.
+    pub dual: Estimate,
+    /// Differences; None at a kink.
+    pub difference: Option<Estimate>,
+}
+
+impl fmt::Display for Entry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}[{}, {}], output {}: ", self.block, self.row, self.column, self.output)?;
+        write!(f, "exact product {}, dual numbers {}, differences ", self.product, self.dual)?;
+        match &self.difference {
+            Some(difference) => write!(f, "{difference}"),
+            None => f.write_str("none (a kink)"),
+        }
+    }
+}
+
+/// The first disagreement.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Finding {
+    /// Where in the order.
+    pub stage: Stage,
+    /// What was seen.
+    pub what: String,
+    /// The entry of the Jacobian that is furthest off; None where no single entry is.
+    pub entry: Option<Entry>,
+    /// How many entries are off, by block.
+    pub off: Vec<(String, usize)>,
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.stage.name(), self.what)?;
+        if let Some(entry) = &self.entry {
+            write!(f, "\n  worst  {entry}")?;
+        }
+        if !self.off.is_empty() {
+            let off: Vec<String> = self.off.iter().map(|(block, count)| format!("{count} in {block}")).collect();
+            write!(f, "\n  off    {}", off.join(", "))?;
+        }
+        Ok(())
+    }
+}
+
+/// What was judged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Counts {
+    /// Entries of the Jacobian, by dual numbers.
+    pub entries: usize,
+    /// Those among them that would have shown an error of a millionth of the largest.
+    pub sharp: usize,
+    /// Those among the sharp ones that are not zero.
+    pub nonzero: usize,
+    /// Lines along which differences were compared.
+    pub lines: usize,
+    /// Lines left out because of a kink at the point.
+    pub kinks: usize,
+    /// Lines whose Taylor rate was conclusive.
+    pub rates: usize,
+    /// Radial directions found flat.
+    pub radial: usize,
+}
+
+/// What a check found, and on what it is based.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Report {
+    /// The first disagreement; None where all agree.
+    pub finding: Option<Finding>,
+    /// What was judged.
+    pub counts: Counts,
+}
+
+/// What a check says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// All ways agree.
+    Agrees,
+    /// Two ways disagree.
+    Disagrees,
+    /// No entry that is not zero could be judged sharply.
+    Undecided,
+}
+
+impl Report {
+    /// What the check says.
+    pub fn outcome(&self) -> Outcome {
+        match (&self.finding, self.counts.nonzero) {
+            (Some(_), _) => Outcome::Disagrees,
+            (None, 0) => Outcome::Undecided,
+            (None, _) => Outcome::Agrees,
+        }
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Counts { entries, sharp, nonzero, lines, kinks, rates, radial } = self.counts;
+        match &self.finding {
+            Some(finding) => write!(f, "{finding}\n  judged ")?,
+            None if nonzero == 0 => f.write_str("nothing but zeros could be judged sharply: ")?,
+            None => f.write_str("all ways agree: ")?,
+        }
+        write!(
+            f,
+            "{entries} entries by dual numbers ({sharp} sharply), {lines} lines by differences, {kinks} left out at kinks, \
+             {rates} Taylor rates, {radial} radial directions"
+        )
+    }
+}
+
+/// Checks the encoder of a tower at one row: all entries of J = ∂q/∂θ.
+///
+/// `architecture` is the tower's own or another one with the same blocks: an encoder of yours, or one with a fault.
+///
+/// ```
+/// use perpend::jacobian::{Effort, Outcome, check_encoder};
+/// use perpend::scenario::Scenario;
+/// use perpend::trajectory::Side;
+/// let model = Scenario::from_toml(include_str!("../../fixtures/scenarios/sgd.toml"))?.materialise()?;
+/// let report = check_encoder(&model.scenario.item.encoder, &model, Side::Item, 0, Effort::default());
+/// assert_eq!(report.outcome(), Outcome::Agrees, "{report}");
+/// # Ok::<(), perpend::Error>(())
+/// ```
+pub fn check_encoder(
+    architecture: &impl Architecture,
+    model: &Materialised,
+    side: Side,
+    row: usize,
+    effort: Effort,
+) -> Report {
+    check(&RowOf { model, side, architecture, row }, effort)
+}
+
+/// Checks the gradient of a scenario's loss in its first batch, with respect to all parameters of both towers, and that
+/// the loss is constant along every embedding if the scenario's loss is a loss of cosines.
+///
+/// ```
+/// use perpend::jacobian::{Effort, Outcome, check_gradient};
+/// use perpend::scenario::Scenario;
+/// let scenario = Scenario::from_toml(include_str!("../../fixtures/scenarios/sgd.toml"))?;
+/// let report = check_gradient(&scenario, Effort::default())?;
+/// assert_eq!(report.outcome(), Outcome::Agrees, "{report}");
+/// # Ok::<(), perpend::Error>(())
+/// ```
+///
+/// # Errors
+/// As [`Scenario::validate`].
+pub fn check_gradient(scenario: &Scenario, effort: Effort) -> Result<Report> {
+    let model = scenario.materialise()?;
+    let (item, user, loss, batch) = (&scenario.item.encoder, &scenario.user.encoder, &scenario.loss, &model.batches[0]);
+    let scale_invariant = loss.similarity() == Similarity::Cosine && matches!(loss.no_epsilon(), Status::Met(_));
+    let embeddings = LossOfEmbeddings::of(&model, batch, [item, user], loss, scale_invariant);
+    let parameters = LossOfParameters { model: &model, batch, item, user, loss };
+    let radial = Checked::new(&embeddings, effort).radial();
+    let mut report = check(&parameters, effort);
+    report.counts.radial += radial.counts.radial;
+    // The radial direction comes before differences and dual numbers.
+    if report.finding.as_ref().is_none_or(|finding| finding.stage > Stage::Radial) && radial.finding.is_some() {
+        report.finding = radial.finding;
+    }
+    Ok(report)
+}
+
+/// Checks anything that is differentiable.
+pub fn check(subject: &impl Differentiable, effort: Effort) -> Report {
+    Checked::new(subject, effort).all()
+}
+
+/// A direction through the parameters.
+struct Direction {
+    name: String,
+    /// One table a block.
+    tables: Vec<Table<f64>>,
+    /// The weights of the outputs: `[m]`.
+    weights: Vec<f64>,
+}
+
+/// A subject while it is checked.
+struct Checked<'a, S> {
+    subject: &'a S,
+    effort: Effort,
+    random: ChaCha8Rng,
+    tables: Vec<Table<f64>>,
+    /// The same numbers with their rounding.
+    lifted: Vec<Table<Rounded>>,
+    function: Box<dyn Function<Rounded> + 'a>,
+    counts: Counts,
+}
+
+/// The Jacobian by exact products: for each output one table a block.
+type Jacobian = Vec<Vec<Table<Rounded>>>;
+
+impl<'a, S: Differentiable> Checked<'a, S> {
+    fn new(subject: &'a S, effort: Effort) -> Self {
+        let tables = subject.tables();
+        Checked {
+            subject,
+            effort,
+            random: ChaCha8Rng::seed_from_u64(effort.seed),
+            lifted: tables.iter().map(|table| table.map(|&x| Rounded::from_f64(x))).collect(),
+            tables,
+            function: subject.on(),
+            counts: Counts::default(),
+        }
+    }
+
+    fn report(&self, finding: Option<Finding>) -> Report {
+        Report { finding, counts: self.counts }
+    }
+
+    /// The first finding, in the order of the stages.
+    fn all(mut self) -> Report {
+        let outputs = self.function.value(&self.lifted).len();
+        let jacobian: Jacobian = (0..outputs)
+            .map(|k| {
+                let unit: Vec<Rounded> = (0..outputs).map(|j| Rounded::ratio(i64::from(j == k), 1)).collect();
+                self.function.product(&self.lifted, &unit)
+            })
+            .collect();
+        if let Some(finding) = self.finite_and_deterministic(&jacobian) {
+            return self.report(Some(finding));
+        }
+        let directions = self.directions(outputs);
+        let lines: Vec<(Line, Estimate)> =
+            directions.iter().map(|direction| (self.line(direction), self.slope(direction))).collect();
+        for (direction, (line, slope)) in directions.iter().zip(&lines) {
+            let found = taylor(line, *slope);
+            self.counts.rates += usize::from(matches!(found.rate, Rate::Quadratic | Rate::Linear));
+            if found.rate == Rate::Linear && !self.has_kink(direction, line, found.off) {
+                let what = format!("a remainder of {found} along {}: slope {slope}", direction.name);
+                return self.located(Stage::TaylorRate, what, &jacobian);
+            }
+        }
+        let radial = self.radial_finding();
+        if radial.is_some() {
+            return self.report(radial);
+        }
+        for (direction, (line, slope)) in directions.iter().zip(&lines) {
+            match line.slope() {
+                Slope::Kink(_) => self.counts.kinks += 1,
+                Slope::Smooth(difference) if difference.error + slope.error == f64::INFINITY => {}
+                Slope::Smooth(difference) if difference.agrees(slope) => self.counts.lines += 1,
+                Slope::Smooth(difference) if self.has_kink(direction, line, (difference.value - slope.value).abs()) => {
+                    self.counts.kinks += 1
+                }
+                Slope::Smooth(difference) => {
+                    let what = format!("{difference} along {}, exact product {slope}", direction.name);
+                    return self.located(Stage::Differences, what, &jacobian);
+                }
+            }
+        }
+        let (worst, off) = self.by_dual_numbers(&jacobian);
+        let finding = worst.map(|worst| Finding {
+            stage: Stage::DualNumbers,
+            what: format!(
+                "{} of {} entries are off",
+                off.iter().map(|(_, count)| count).sum::<usize>(),
+                self.counts.entries
+            ),
+            entry: Some(worst),
+            off,
+        });
+        self.report(finding)
+    }
+
+    /// The radial stage alone.
+    fn radial(mut self) -> Report {
+        let finding = self.radial_finding();
+        self.report(finding)
+    }
+
+    fn finite_and_deterministic(&self, jacobian: &Jacobian) -> Option<Finding> {
+        let plain = |stage: Stage, what: String| Some(Finding { stage, what, entry: None, off: Vec::new() });
+        let function = self.subject.on::<f64>();
+        let value = function.value(&self.tables);
+        let wrong = |x: &f64| !x.is_finite();
+        if let Some(k) = value.iter().position(wrong) {
+            return plain(Stage::Finite, format!("output {k} is {}", value[k]));
+        }
+        let again = self.subject.on::<f64>();
+        let same = |one: &[f64], other: &[f64]| one.iter().zip(other).all(|(a, b)| a.to_bits() == b.to_bits());
+        if !same(&value, &again.value(&self.tables)) {
+            return plain(Stage::Deterministic, "the value changes when it is computed again".into());
+        }
+        for (output, row) in jacobian.iter().enumerate() {
+            let unit: Vec<f64> = (0..jacobian.len()).map(|j| f64::from(u8::from(j == output))).collect();
+            let (product, repeated) = (function.product(&self.tables, &unit), again.product(&self.tables, &unit));
+            for (place, (table, bounded)) in product.iter().zip(row).enumerate() {
+                let block = self.subject.block(place);
+                let entry = |index: usize| {
+                    format!("{block}[{}, {}], output {output}", index / table.width(), index % table.width())
+                };
+                if let Some(index) = table.values().iter().position(wrong) {
+                    return plain(Stage::Finite, format!("{}: exact product {}", entry(index), table.values()[index]));
+                }
+                if !same(table.values(), repeated[place].values()) {
+                    return plain(
+                        Stage::Deterministic,
+                        format!("{block}: the exact product changes when it is repeated"),
+                    );
+                }
+                for (index, (&x, &bounded)) in table.values().iter().zip(bounded.values()).enumerate() {
+                    let bounded = Estimate::from(bounded);
+                    if !bounded.agrees(&Estimate { value: x, error: 0.0 }) {
+                        let what = format!("{}: {x:e} in double precision, {bounded} with its rounding", entry(index));
+                        return plain(Stage::Deterministic, what);
+                    }
+                }
+            }
+        }
+        None
+    }
+
+    /// A number from the interval (−1, 1).
+    fn signed(&mut self) -> f64 {
+        self.random.random::<f64>() * 2.0 - 1.0
+    }
+
+    /// The size of a block's numbers, so that a direction changes every block by its own size over the distance 1. A block of
+    /// zeros is on the scale of the others.
+    fn size(&self, place: usize) -> f64 {
+        let largest = |values: &[f64]| values.iter().fold(0.0_f64, |largest, x| largest.max(x.abs()));
+        let own = largest(self.tables[place].values());
+        let all = self.tables.iter().map(|table| largest(table.values())).fold(0.0, f64::max);
+        [own, all].into_iter().find(|&size| size > 0.0).unwrap_or(1.0)
+    }
+
+    fn nowhere(&self) -> Vec<Table<f64>> {
+        self.tables.iter().map(|table| table.map(|_| 0.0)).collect()
+    }
+
+    /// A random direction through the blocks at some places.
+    fn through(&mut self, places: std::ops::Range<usize>, outputs: usize) -> Direction {
+        let name = match places.len() {
+            1 => format!("a random direction in {}", self.subject.block(places.start)),
+            _ => "a random direction".into(),
+        };
+        let mut tables = self.nowhere();
+        for place in places {
+            let size = self.size(place);
+            for x in tables[place].values_mut() {
+                *x = size * self.signed();
+            }
+        }
+        let weights = (0..outputs).map(|_| self.signed()).collect();
+        Direction { name, tables, weights }
+    }
+
+    fn coordinate(&self, place: usize, index: usize, weights: Vec<f64>) -> Direction {
+        let mut tables = self.nowhere();
+        tables[place].values_mut()[index] = self.size(place);
+        let width = tables[place].width();
+        let name = format!("{}[{}, {}]", self.subject.block(place), index / width, index % width);
+        Direction { name, tables, weights }
+    }
+
+    fn directions(&mut self, outputs: usize) -> Vec<Direction> {
+        let places = 0..self.tables.len();
+        let mut directions: Vec<Direction> =
+            (0..self.effort.directions).map(|_| self.through(places.clone(), outputs)).collect();
+        for place in places {
+            for _ in 0..self.effort.blocks {
+                directions.push(self.through(place..place + 1, outputs));
+            }
+        }
+        let coordinates: Vec<(usize, usize)> = self.tables.iter().enumerate().flat_map(indices).collect();
+        for (place, index) in self.some(coordinates, self.effort.coordinates) {
+            let weights = (0..outputs).map(|_| self.signed()).collect();
+            directions.push(self.coordinate(place, index, weights));
+        }
+        directions
+    }
+
+    /// All of a list, or as many of it as this, chosen at random.
+    fn some<T>(&mut self, mut list: Vec<T>, count: usize) -> Vec<T> {
+        while list.len() > count {
+            let place = self.random.random_range(0..list.len());
+            list.swap_remove(place);
+        }
+        list
+    }
+
+    /// Σ_k w_k·y_k along a direction.
+    fn line(&self, direction: &Direction) -> Line {
+        let weights: Vec<Rounded> = direction.weights.iter().map(|&w| Rounded::from_f64(w)).collect();
+        let moved = |t: f64| -> Vec<Table<Rounded>> {
+            let t = Rounded::from_f64(t);
+            let blocks = self.lifted.iter().zip(&direction.tables);
+            blocks
+                .map(|(table, direction)| {
+                    let values = table.values().iter().zip(direction.values());
+                    // What does not move is not rounded.
+                    let step = |(&x, &v): (&Rounded, &f64)| if v == 0.0 { x } else { x + t * Rounded::from_f64(v) };
+                    Table::from_values(table.width(), values.map(step).collect())
+                })
+                .collect()
+        };
+        Line::sample(|t| dot(&weights, &self.function.value(&moved(t))).into(), 1.0)
+    }
+
+    /// ⟨Jᵀw, v⟩ by one exact product.
+    fn slope(&self, direction: &Direction) -> Estimate {
+        let weights: Vec<Rounded> = direction.weights.iter().map(|&w| Rounded::from_f64(w)).collect();
+        let product = self.function.product(&self.lifted, &weights);
+        let mut sum = Rounded::zero();
+        for (g, v) in product.iter().zip(&direction.tables) {
+            for (&g, &v) in g.values().iter().zip(v.values()) {
+                if v != 0.0 {
+                    sum = sum + g * Rounded::from_f64(v);
+                }
+            }
+        }
+        sum.into()
+    }
+
+    /// Whether the slope by dual numbers changes by half of `off` already within the shortest step of a line. Then values along
+    /// the line cannot tell what the slope at the point is: two kinks at the same place may leave no trace in them, and a
+    /// function may be sharper than the step.
+    fn has_kink(&self, direction: &Direction, line: &Line, off: f64) -> bool {
+        let function = self.subject.on::<Forward<Rounded>>();
+        let slope = |t: f64| -> Estimate {
+            let blocks = self.lifted.iter().zip(&direction.tables);
+            let point: Vec<Table<Forward<Rounded>>> = blocks
+                .map(|(table, direction)| {
+                    let step = |(&x, &v): (&Rounded, &f64)| {
+                        let v = Rounded::from_f64(v);
+                        Forward::new(x + Rounded::from_f64(t) * v, v)
+                    };
+                    Table::from_values(table.width(), table.values().iter().zip(direction.values()).map(step).collect())
+                })
+                .collect();
+            let weights = direction.weights.iter().map(|&w| Rounded::from_f64(w));
+            weights.zip(function.value(&point)).fold(Rounded::zero(), |sum, (w, y)| sum + w * y.slope).into()
+        };
+        let (here, h) = (slope(0.0), line.shortest());
+        [h, -h].into_iter().map(slope).any(|near| {
+            // Not `<`: what is not a number is no slope.
+            !((near.value - here.value).abs() + near.error + here.error < off / 2.0)
+        })
+    }
+
+    fn radial_finding(&mut self) -> Option<Finding> {
+        for (place, row) in self.some(self.subject.radial(), self.effort.radial) {
+            let mut tables = self.nowhere();
+            tables[place].row_mut(row).copy_from_slice(self.tables[place].row(row));
+            let name = format!("{}[{row}]", self.subject.block(place));
+            let direction = Direction { name, tables, weights: vec![1.0] };
+            match flatness(&self.line(&direction), self.slope(&direction)) {
+                Flatness::Flat { floor } => self.counts.radial += usize::from(floor.is_finite()),
+                Flatness::Sloped { h, moved, floor } => {
+                    let seen = if h > 0.0 {
+                        format!("the value moves by {moved:.3e} over {h:.1e} of it")
+                    } else {
+                        format!("the exact product has a slope of {moved:.3e}")
+                    };
+                    let what = format!("not constant along {}: {seen}, allowed {floor:.1e}", direction.name);
+                    return Some(Finding { stage: Stage::Radial, what, entry: None, off: Vec::new() });
+                }
+            }
+        }
+        None
+    }
+
+    /// A finding with the entry that is to blame: by dual numbers, or where those agree with the exact products, by
+    /// differences along every coordinate.
+    fn located(mut self, stage: Stage, what: String, jacobian: &Jacobian) -> Report {
+        let (mut entry, mut off) = self.by_dual_numbers(jacobian);
+        if entry.is_none() {
+            (entry, off) = self.by_differences(jacobian);
+        }
+        self.report(Some(Finding { stage, what, entry, off }))
+    }
+
+    /// Every entry by dual numbers: the one that is furthest off, and how many are, by block.
+    fn by_dual_numbers(&mut self, jacobian: &Jacobian) -> (Option<Entry>, Vec<(String, usize)>) {
+        let function = self.subject.on::<Forward<Rounded>>();
+        let mut point: Vec<Table<Forward<Rounded>>> =
+            self.lifted.iter().map(|table| table.map(|&x| Forward::new(x, Rounded::zero()))).collect();
+        let mut judged: Vec<Judged> = Vec::new();
+        let coordinates: Vec<(usize, usize)> = self.tables.iter().enumerate().flat_map(indices).collect();
+        for (place, index) in coordinates {
+            point[place].values_mut()[index].slope = Rounded::one();
+            let value = function.value(&point);
+            point[place].values_mut()[index].slope = Rounded::zero();
+            for (output, y) in value.into_iter().enumerate() {
+                let product = jacobian[output][place].values()[index].into();
+                judged.push(Judged { place, index, output, product, other: y.slope.into() });
+            }
+        }
+        self.counts.entries = judged.len();
+        let mut largest = vec![vec![0.0_f64; self.tables.len()]; jacobian.len()];
+        for entry in &judged {
+            let largest = &mut largest[entry.output][entry.place];
+            *largest = largest.max(entry.product.value.abs()).max(entry.other.value.abs());
+        }
+        let is_sharp = |entry: &&Judged| {
+            entry.product.error + entry.other.error <= RESOLUTION * largest[entry.output][entry.place]
+        };
+        self.counts.sharp = judged.iter().filter(is_sharp).count();
+        self.counts.nonzero = judged.iter().filter(is_sharp).filter(|entry| entry.product.value != 0.0).count();
+        let off: Vec<&Judged> = judged.iter().filter(|entry| !entry.product.agrees(&entry.other)).collect();
+        let worst = Judged::furthest(&off).map(|worst| {
+            let difference = self.difference(worst, jacobian.len());
+            self.entry(worst, worst.other, difference)
+        });
+        (worst, self.by_block(&off))
+    }
+
+    /// Every entry by differences.
+    fn by_differences(&self, jacobian: &Jacobian) -> (Option<Entry>, Vec<(String, usize)>) {
+        let mut judged: Vec<Judged> = Vec::new();
+        for (output, row) in jacobian.iter().enumerate() {
+            for (place, index) in self.tables.iter().enumerate().flat_map(indices) {
+                let product = row[place].values()[index].into();
+                let mut entry = Judged { place, index, output, product, other: product };
+                if let Some(difference) = self.difference(&entry, jacobian.len()) {
+                    entry.other = difference;
+                    judged.push(entry);
+                }
+            }
+        }
+        let off: Vec<&Judged> = judged.iter().filter(|entry| !entry.product.agrees(&entry.other)).collect();
+        // Dual numbers were asked before and agree with the exact product.
+        let worst = Judged::furthest(&off).map(|worst| self.entry(worst, worst.product, Some(worst.other)));
+        (worst, self.by_block(&off))
+    }
+
+    /// An entry by differences, None at a kink.
+    fn difference(&self, entry: &Judged, outputs: usize) -> Option<Estimate> {
+        let weights = (0..outputs).map(|k| f64::from(u8::from(k == entry.output))).collect();
+        let size = self.size(entry.place);
+        let direction = self.coordinate(entry.place, entry.index, weights);
+        let line = self.line(&direction);
+        let off = |slope: &Estimate| (slope.value - size * entry.product.value).abs();
+        match line.slope() {
+            Slope::Kink(_) => None,
+            Slope::Smooth(slope)
+                if !slope.agrees(&entry.product.times(size)) && self.has_kink(&direction, &line, off(&slope)) =>
+            {
+                None
+            }
+            Slope::Smooth(slope) => Some(Estimate { value: slope.value / size, error: slope.error / size }),
+        }
+    }
+
+    fn entry(&self, judged: &Judged, dual: Estimate, difference: Option<Estimate>) -> Entry {
+        let width = self.tables[judged.place].width();
+        Entry {
+            block: self.subject.block(judged.place),
+            row: judged.index / width,
+            column: judged.index % width,
+            output: judged.output,
+            product: judged.product,
+            dual,
+            difference,
+        }
+    }
+
+    fn by_block(&self, off: &[&Judged]) -> Vec<(String, usize)> {
+        let count = |place: usize| off.iter().filter(|entry| entry.place == place).count();
+        let places = (0..self.tables.len()).map(|place| (self.subject.block(place), count(place)));
+        places.filter(|&(_, count)| count > 0).collect()
+    }
+}
+
+/// Block and place of every number of a table.
+fn indices((place, table): (usize, &Table<f64>)) -> impl Iterator<Item = (usize, usize)> + use<> {
+    (0..table.values().len()).map(move |index| (place, index))
+}
+
+/// One entry by the exact product and by another way.
+struct Judged {
+    place: usize,
+    index: usize,
+    output: usize,
+    product: Estimate,
+    other: Estimate,
+}
+
+impl Judged {
+    fn furthest<'a>(off: &[&'a Judged]) -> Option<&'a Judged> {
+        let distance = |entry: &Judged| (entry.product.value - entry.other.value).abs();
+        off.iter().copied().max_by(|a, b| distance(a).total_cmp(&distance(b)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// y = (x₀·x₁, exp(x₀) + max(x₂, 0)), with a gradient that may be wrong.
+    struct Example {
+        point: [f64; 3],
+        fault: Fault,
+    }
+
+    #[derive(Debug, Clone, Copy, PartialEq)]
+    enum Fault {
+        None,
+        /// ∂y₁/∂x₀ is too large by a millionth.
+        Millionth,
+        /// Dual numbers do not see x₁, and neither does the product: a constant that ought to be a variable.
+        Detached,
+        /// Not a number.
+        Undefined,
+        /// The narrow type follows another formula.
+        OtherFormula,
+    }
+
+    impl Differentiable for Example {
+        fn tables(&self) -> Vec<Table<f64>> {
+            vec![Table::from_values(2, self.point[..2].to_vec()), Table::from_values(1, self.point[2..].to_vec())]
+        }
+        fn block(&self, place: usize) -> String {
+            ["pair", "rectified"][place].into()
+        }
+        fn on<F: Real>(&self) -> Box<dyn Function<F> + '_> {
+            Box::new(At { fault: self.fault })
+        }
+    }
+
+    struct At {
+        fault: Fault,
+    }
+
+    impl<F: Real> Function<F> for At {
+        fn value(&self, tables: &[Table<F>]) -> Vec<F> {
+            let [x, y] = [tables[0].row(0)[0].clone(), tables[0].row(0)[1].clone()];
+            let y = if self.fault == Fault::Detached {
+                F::from_f64(y.to_f64())
+            } else {
+                y
+            };
+            let z = tables[1].row(0)[0].clone();
+            let over = if z <= F::zero() { F::zero() } else { z };
+            vec![x.clone() * y, x.exp() + over]
+        }
+        fn product(&self, tables: &[Table<F>], upstream: &[F]) -> Vec<Table<F>> {
+            let [x, y] = [tables[0].row(0)[0].clone(), tables[0].row(0)[1].clone()];
+            let narrow = std::any::TypeId::of::<F>() == std::any::TypeId::of::<f64>();
+            let first = match self.fault {
+                Fault::Millionth => F::from_f64(1.0 + 1e-6) * x.clone().exp(),
+                Fault::Undefined => F::zero() / F::zero(),
+                Fault::OtherFormula if narrow => F::from_f64(1.0 + 1e-6) * x.clone().exp(),
+                _ => x.clone().exp(),
+            };
+            let second = if self.fault == Fault::Detached { F::zero() } else { x };
+            let over = if *tables[1].values().first().unwrap() <= F::zero() {
+                F::zero()
+            } else {
+                F::one()
+            };
+            let [u, v] = [upstream[0].clone(), upstream[1].clone()];
+            vec![
+                Table::from_values(2, vec![u.clone() * y + v.clone() * first, u * second]),
+                Table::from_values(1, vec![v * over]),
+            ]
+        }
+    }
+
+    fn example(fault: Fault, z: f64) -> Report {
+        check(&Example { point: [0.5, -1.25, z], fault }, Effort::default())
+    }
+
+    #[test]
+    fn a_right_gradient_passes_every_stage() {
+        let report = example(Fault::None, 0.75);
+        assert_eq!(report.outcome(), Outcome::Agrees, "{report}");
+        let Counts { entries, sharp, lines, kinks, rates, .. } = report.counts;
+        // 3 parameters × 2 outputs; 3 directions, 2 blocks, 3 coordinates.
+        assert_eq!((entries, sharp, lines, kinks), (6, 6, 8, 0), "{report}");
+        assert!(rates >= 4, "{report}");
+    }
+
+    #[test]
+    fn a_millionth_is_found_and_the_entry_is_named() {
+        let report = example(Fault::Millionth, 0.75);
+        let finding = report.finding.expect("a wrong gradient");
+        assert_eq!(finding.stage, Stage::TaylorRate);
+        let entry = finding.entry.clone().expect("an entry");
+        assert_eq!((entry.block.as_str(), entry.row, entry.column, entry.output), ("pair", 0, 0, 1));
+        assert_eq!(finding.off, [("pair".to_string(), 1)]);
+        let difference = entry.difference.expect("no kink");
+        let truth = 0.5_f64.exp();
+        assert!((entry.dual.value - truth).abs() < 1e-15 && (difference.value - truth).abs() <= difference.error);
+        let off = (entry.product.value - entry.dual.value).abs();
+        assert!(off > 100.0 * (entry.product.error + entry.dual.error), "{finding}");
+        assert!(off > 100.0 * (entry.product.error + difference.error), "{finding}");
+        assert!(finding.to_string().contains("pair[0, 0], output 1: exact product 1.6487"), "{finding}");
+    }
+
+    #[test]
+    fn what_dual_numbers_do_not_see_differences_do() {
+        let finding = example(Fault::Detached, 0.75).finding.expect("a wrong gradient");
+        let entry = finding.entry.expect("an entry");
+        assert_eq!((entry.block.as_str(), entry.column, entry.output), ("pair", 1, 0));
+        assert_eq!((entry.product.value, entry.dual.value), (0.0, 0.0));
+        assert!((entry.difference.unwrap().value - 0.5).abs() < 1e-9);
+    }
+
+    #[test]
+    fn a_gradient_of_zeros_is_undecided() {
+        struct Constant;
+        impl Differentiable for Constant {
+            fn tables(&self) -> Vec<Table<f64>> {
+                vec![Table::from_values(1, vec![1.0])]
+            }
+            fn block(&self, _: usize) -> String {
+                "unused".into()
+            }
+            fn on<F: Real>(&self) -> Box<dyn Function<F> + '_> {
+                Box::new(Constant)
+            }
+        }
+        impl<F: Real> Function<F> for Constant {
+            fn value(&self, _: &[Table<F>]) -> Vec<F> {
+                vec![F::one()]
+            }
+            fn product(&self, _: &[Table<F>], _: &[F]) -> Vec<Table<F>> {
+                vec![Table::from_values(1, vec![F::zero()])]
+            }
+        }
+        let report = check(&Constant, Effort::default());
+        assert_eq!((report.outcome(), report.counts.sharp), (Outcome::Undecided, 1), "{report}");
+    }
+
+    #[test]
+    fn what_is_not_a_number_or_differs_between_number_types_comes_first() {
+        let finding = example(Fault::Undefined, 0.75).finding.expect("a finding");
+        assert_eq!(finding.stage, Stage::Finite);
+        assert!(finding.what.contains("pair[0, 0], output 0: exact product NaN"), "{finding}");
+        let finding = example(Fault::OtherFormula, 0.75).finding.expect("a finding");
+        assert_eq!(finding.stage, Stage::Deterministic);
+        assert!(finding.what.contains("pair[0, 0], output 1"), "{finding}");
+    }
+
+    /// relu(x) − relu(−x) = x, and the subgradient 0 at 0: nothing in the values tells that the slope 1 is not meant.
+    struct Twice;
+
+    impl Differentiable for Twice {
+        fn tables(&self) -> Vec<Table<f64>> {
+            vec![Table::from_values(2, vec![0.0, 1.0])]
+        }
+        fn block(&self, _: usize) -> String {
+            "x".into()
+        }
+        fn on<F: Real>(&self) -> Box<dyn Function<F> + '_> {
+            Box::new(Twice)
+        }
+    }
+
+    impl<F: Real> Function<F> for Twice {
+        fn value(&self, tables: &[Table<F>]) -> Vec<F> {
+            let [x, y] = [0, 1].map(|k| tables[0].row(0)[k].clone());
+            let relu = |x: F| if x <= F::zero() { F::zero() } else { x };
+            vec![relu(x.clone()) - relu(-x) + y.clone() * y]
+        }
+        fn product(&self, tables: &[Table<F>], upstream: &[F]) -> Vec<Table<F>> {
+            let y = tables[0].row(0)[1].clone();
+            vec![Table::from_values(2, vec![F::zero(), upstream[0].clone() * (y.clone() + y)])]
+        }
+    }
+
+    #[test]
+    fn two_kinks_that_hide_each_other_are_kinks() {
+        let report = check(&Twice, Effort { coordinates: 2, ..Effort::default() });
+        assert_eq!(report.outcome(), Outcome::Agrees, "{report}");
+        // The coordinate y alone has none.
+        assert_eq!((report.counts.kinks, report.counts.lines), (5, 1), "{report}");
+    }
+
+    #[test]
+    fn a_kink_at_the_point_is_counted_and_left_to_dual_numbers() {
+        let report = example(Fault::None, 0.0);
+        assert_eq!(report.outcome(), Outcome::Agrees, "{report}");
+        // Every direction but those in the other block and its coordinates.
+        assert_eq!((report.counts.kinks, report.counts.lines), (5, 3), "{report}");
+    }
+}
