@@ -92,9 +92,8 @@ fn judge(materialised: &Materialised, trainer: &dyn Trainer, one: bool) -> Resul
             }
             continue;
         }
-        let whole = step.pythagoras(0, &moved, &gradient);
-        if whole.signal > 0.0 || step.tables != step.tables_next {
-            tally.judge(place, &whole);
+        if let Some(measured) = step.pythagoras(0, &moved, &gradient) {
+            tally.judge(place, &measured);
         }
         if let Some(measured) = in_the_gram_metric(&step, &features, &moved, &gradient) {
             tally.judge(place, &measured);

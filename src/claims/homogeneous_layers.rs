@@ -92,8 +92,7 @@ fn judge(materialised: &Materialised, trainer: &dyn Trainer, all: bool) -> Resul
         }
         let (moved, gradient) = (step.step_errors(), step.gradient_errors());
         for block in judged {
-            let measured = step.pythagoras(block, &moved, &gradient);
-            if measured.signal > 0.0 || step.tables[block] != step.tables_next[block] {
+            if let Some(measured) = step.pythagoras(block, &moved, &gradient) {
                 tally.judge(Place { step: step.number as u64, row: block as u64 }, &measured);
             }
         }

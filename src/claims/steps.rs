@@ -273,8 +273,9 @@ impl Step<'_> {
         }
     }
 
-    /// ‖W'‖² − ‖W‖² − η²‖∇W‖² of one block of parameters: 0 where its gradient is orthogonal to it and the step is −η∇W.
-    pub fn pythagoras(&self, block: usize, step: &StepErrors, gradient: &GradientErrors) -> Measured {
+    /// ‖W'‖² − ‖W‖² − η²‖∇W‖² of one block of parameters: 0 where its gradient is orthogonal to it and the step is −η∇W. None
+    /// where nothing happened, or nothing is known of the gradient (terms cancel in an embedding to what may be 0).
+    pub fn pythagoras(&self, block: usize, step: &StepErrors, gradient: &GradientErrors) -> Option<Measured> {
         let (before, slope) = (self.tables[block].values(), self.table_gradients[block].values());
         let after = within(self.tables_next[block].values(), step.tables[block].values());
         let zero = Bounded::from_f64(0.0);
@@ -288,7 +289,9 @@ impl Step<'_> {
             leak += 2.0 * self.rate * w.value().abs() * error;
             size += 2.0 * (w.value() * step.value()).abs();
         }
-        Measured::new(residual.value().abs(), residual.error() + leak + self.underflow(), size)
+        let allowed = residual.error() + leak + self.underflow();
+        let happened = size > 0.0 || self.tables[block] != self.tables_next[block];
+        (happened && allowed.is_finite()).then(|| Measured::new(residual.value().abs(), allowed, size))
     }
 }
 

@@ -290,7 +290,8 @@ fn judge(materialised: &Materialised, trainer: &dyn Trainer, terms: Terms) -> Re
                     (left.value().abs(), left.error() + step.underflow())
                 });
             let worst = coordinates.max_by(|a, b| (a.0 / a.1).total_cmp(&(b.0 / b.1)));
-            if let Some((residual, allowed)) = worst {
+            // Of what may have been divided by 0 nothing is known.
+            if let Some((residual, allowed)) = worst.filter(|(_, allowed)| allowed.is_finite()) {
                 let place = Place { step: step.number as u64, row: row as u64 };
                 tally.judge(place, &Measured::new(residual, allowed, signal));
             }

@@ -113,7 +113,7 @@ pub fn presets(presets: &[&Preset], measured: &[Measured]) -> String {
     let names = crate::presets::CONDITIONS.map(|condition| condition.to_string());
     let mut header = vec!["design", "similarity", "loss", "item encoder", "optimizer"];
     header.extend(names.iter().map(String::as_str));
-    header.extend(["orthogonal", "leak", "cos 1 % / 50 % / 99 %", "growth", "coupling"]);
+    header.extend(["orthogonal", "leak", "|cos| 1 % / 50 % / 99 %", "growth", "coupling"]);
     let mut table = table(&header);
     for one in measured {
         let mut row = vec![
