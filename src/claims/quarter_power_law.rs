@@ -27,7 +27,7 @@
 use rand::{SeedableRng, seq::SliceRandom};
 use rand_chacha::ChaCha8Rng;
 
-use super::runs::{fixed_table, tower};
+use super::runs::{fixed_table, has_gradients, tower};
 use super::specimen::{self, Specimen};
 use super::{About, Claim, Kind, Sampling, Standing};
 use crate::condition::Condition;
@@ -159,6 +159,10 @@ fn examine_by(materialised: &Materialised, trainer: &dyn Trainer, law: f64) -> R
     let dim = materialised.scenario.dim;
     if dim == 1 {
         return Ok(Observation::inconclusive(DERIVATION, "a line has no directions to turn to"));
+    }
+    // The short run first: a trainer that gives no gradients is not asked for the long one.
+    if !has_gradients(&trainer.train(materialised)?)? {
+        return Ok(Observation::inconclusive(DERIVATION, "no row had a gradient"));
     }
     let scenario = long_run(materialised);
     let times = touches(dim);
