@@ -123,7 +123,7 @@ impl Claim for EpsilonLeak {
     }
     fn family(&self) -> Family {
         let losses = Losses::Guarded;
-        Family { encoders: Encoders::Any, optimizers: Optimizers::Any, losses, ..Family::default() }
+        Family { encoders: Encoders::Any, optimizers: Optimizers::Any, losses }
     }
     fn examine(&self, materialised: &Materialised, trainer: &dyn Trainer) -> Result<Observation> {
         judge(materialised, trainer, materialised.scenario.loss.epsilon_on)

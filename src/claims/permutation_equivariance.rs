@@ -188,7 +188,7 @@ impl Claim for PermutationEquivariance {
         &ABOUT
     }
     fn family(&self) -> Family {
-        Family { encoders: Encoders::Any, optimizers: Optimizers::Any, losses: Losses::InfoNce, ..Family::default() }
+        Family { encoders: Encoders::Any, optimizers: Optimizers::Any, losses: Losses::InfoNce }
     }
     fn examine(&self, materialised: &Materialised, trainer: &dyn Trainer) -> Result<Observation> {
         examine_by(materialised, trainer, rename_batch, pairs_reversed)

@@ -17,7 +17,7 @@
 //! decides. O is a product of turns by the angle of the triangle 3-4-5 in neighbouring planes: 5ᵏ·O has whole entries, and
 //! starting from 5ᵏ·q_0 and 5ᵏ·O·q_0, with q_0 in few enough bits, no start is rounded.
 //! *Allowed residual*: none for sign flips; for the rotation the two runs' own rounding, carried along through each of them,
-//! + γ_{3k+3}·‖q‖ for turning q_t back in the comparison.
+//! and γ_{3k+3}·‖q‖ for turning q_t back in the comparison.
 //! *Twins that must break it*: Adam; AdaGrad; the false variant: users are not turned. *Controls that must not*: inner products,
 //! an active epsilon, momentum, decay, stale gradients, row-wise AdaGrad.
 //! *Proof*: proofs/theories/RotationEquivariance.v.
@@ -163,12 +163,7 @@ impl Claim for RotationEquivariance {
         &ABOUT
     }
     fn family(&self) -> Family {
-        Family {
-            encoders: Encoders::Table,
-            optimizers: Optimizers::Axisless,
-            losses: Losses::InfoNce,
-            ..Family::default()
-        }
+        Family { encoders: Encoders::Table, optimizers: Optimizers::Axisless, losses: Losses::InfoNce }
     }
     fn examine(&self, materialised: &Materialised, trainer: &dyn Trainer) -> Result<Observation> {
         examine_by(materialised, trainer, Turns::turn)

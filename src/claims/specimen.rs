@@ -29,7 +29,7 @@ pub struct Specimen {
     variant: Option<Examine>,
 }
 
-/// How a scenario is judged: [`Claim::examine`](super::Claim::examine) or a false variant of it.
+/// How a scenario is judged: [`Claim::examine`] or a false variant of it.
 pub type Examine = fn(&Materialised, &dyn Trainer) -> Result<Observation>;
 
 impl Specimen {

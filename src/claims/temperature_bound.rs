@@ -100,7 +100,7 @@ impl Claim for TemperatureBound {
     }
     fn family(&self) -> Family {
         let losses = Losses::Guarded;
-        Family { encoders: Encoders::Any, optimizers: Optimizers::Any, losses, ..Family::default() }
+        Family { encoders: Encoders::Any, optimizers: Optimizers::Any, losses }
     }
     fn examine(&self, materialised: &Materialised, trainer: &dyn Trainer) -> Result<Observation> {
         judge(materialised, trainer, 1.0)

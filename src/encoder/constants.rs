@@ -91,7 +91,7 @@ impl Constant {
             Form::Features | Form::Offset => Ok(()),
             Form::Index { below, padding } => {
                 let is_row = |x: f64| x.fract() == 0.0 && (0.0..below as f64).contains(&x);
-                match values.iter().find(|&&x| !is_row(x) && !(padding && x == -1.0)) {
+                match values.iter().find(|&&x| !(is_row(x) || padding && x == -1.0)) {
                     Some(x) => {
                         wrong(format!("rows below {below}{}", if padding { ", or -1" } else { "" }), x.to_string())
                     }

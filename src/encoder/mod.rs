@@ -19,7 +19,7 @@
 //! | [`history_mean`] | mean of E_j over the row's history | shared table: the tower's own, or the other tower's |
 //! | [`graph`] | Σ_j A_ij E_j | shared; over one tower's rows, or over both towers' |
 //!
-//! What is fixed are [`Constants`]; [`activation`] and [`layer`] hold what several files share.
+//! What is fixed are [`Constants`]; [`activation`] and `layer` hold what several files share.
 
 pub mod activation;
 pub mod adapter;

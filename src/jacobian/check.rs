@@ -22,6 +22,7 @@
 //! the same block and output, so that an error of a millionth would be seen. A check that judged no entry sharply but zeros is
 //! `Undecided`.
 
+use std::cmp::Ordering;
 use std::fmt;
 
 use rand::{RngExt, SeedableRng};
@@ -542,7 +543,8 @@ impl<'a, S: Differentiable> Checked<'a, S> {
         let (here, h) = (slope(0.0), line.shortest());
         [h, -h].into_iter().map(slope).any(|near| {
             // Not `<`: what is not a number is no slope.
-            !((near.value - here.value).abs() + near.error + here.error < off / 2.0)
+            ((near.value - here.value).abs() + near.error + here.error).partial_cmp(&(off / 2.0))
+                != Some(Ordering::Less)
         })
     }
 

@@ -198,7 +198,7 @@ impl Gram {
         let residual: Vec<Estimate> = deviation.into_iter().map(Estimate::from).collect();
         let (size, allowed) = (length(residual.iter().map(|x| x.value)), length(residual.iter().map(|x| x.error)));
         let scale = self.size() * norm_f64(q);
-        let criterion = if !(allowed < scale) || !size.is_finite() {
+        let criterion = if allowed.partial_cmp(&scale) != Some(std::cmp::Ordering::Less) || !size.is_finite() {
             Criterion::Inconclusive
         } else if size <= allowed {
             Criterion::Eigenvector

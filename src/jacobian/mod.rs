@@ -6,7 +6,7 @@
 //! | [`line`](mod@line) | a function along a line, with the rounding of its values: its slope on the scale that suits it, its kinks |
 //! | [`taylor`] | the order of f(x+hv) − f(x) − h·⟨∇f, v⟩ in h; the radial direction, judged apart |
 //! | [`subject`] | what has a Jacobian: one row of an encoder, a loss of embeddings, a loss of parameters |
-//! | [`check`] | finite, deterministic, Taylor rate, radial, differences, dual numbers: in this order |
+//! | [`mod@check`] | finite, deterministic, Taylor rate, radial, differences, dual numbers: in this order |
 //! | [`gram`] | K = JJᵀ of a row: spectrum, condition number, angle bound, eigenvector criterion |
 //!
 //! A derivative is never compared with a constant tolerance: every way yields an [`Estimate`], a value with the error

@@ -173,7 +173,9 @@ pub fn flatness(line: &Line, slope: Estimate) -> Flatness {
     });
     let all: Vec<_> = values.chain([(0.0, slope.value.abs(), slope.error)]).collect();
     // A value that is not finite is no smaller than any floor.
-    let beyond = all.iter().filter(|(_, moved, floor)| !(moved <= floor));
+    let beyond = all
+        .iter()
+        .filter(|(_, moved, floor)| moved.partial_cmp(floor).is_none_or(std::cmp::Ordering::is_gt));
     match beyond.max_by(|a, b| (a.1 / a.2).total_cmp(&(b.1 / b.2))) {
         Some(&(h, moved, floor)) => Flatness::Sloped { h, moved, floor },
         None => {

@@ -345,7 +345,7 @@ impl Scenario {
             if let Some(log_q) = batch.log_q.iter().find(|log_q| !log_q.is_finite()) {
                 return wrong(&format!("{place}.log_q"), "finite numbers", log_q.to_string());
             }
-            if all_items && !(batch.shared.iter().copied().eq(0..self.item.rows) && !batch.has_in_batch_negatives()) {
+            if all_items && (batch.has_in_batch_negatives() || !batch.shared.iter().copied().eq(0..self.item.rows)) {
                 let expected = "every item in order, and in_batch = false, as the loss is over all items";
                 return wrong(&format!("{place}.shared"), expected, format!("{:?}", batch.shared));
             }

@@ -290,10 +290,8 @@ fn further_rules_match_their_sources_over_twelve_steps_of_given_gradients() {
             let touched: Vec<bool> =
                 (0..rows).map(|row| row == 0 || row == 3 && t > 5 || row < 3 && (t + row) % 2 == 0).collect();
             for row in (0..rows).filter(|&row| touched[row]) {
-                for k in 0..width {
-                    // Gradients nearly across the row and steep ones take turns, and one in seven steps brings zeros.
-                    raw[row][k] = if t % 7 == 6 { 0.0 } else { signed(&mut random) };
-                }
+                // Gradients nearly across the row and steep ones take turns, and one in seven steps brings zeros.
+                raw[row].fill_with(|| if t % 7 == 6 { 0.0 } else { signed(&mut random) });
                 if t % 2 == 0 {
                     let radial = inner(&raw[row], &weights[row]) / inner(&weights[row], &weights[row]);
                     raw[row] = zip(&raw[row], &weights[row], |g, w| g - radial * w);
@@ -524,8 +522,11 @@ fn gradients(values: &[f64]) -> Vec<Gradient<f64>> {
     vec![gradient]
 }
 
+/// A step that the optimizer made: its number, the gradients of both rows, and the touched rows.
+type Seen = (u64, [f64; 2], Vec<usize>);
+
 /// What the optimizer sees of a sequence of gradients of two rows of one number: the number of its step, and the gradients.
-fn seen(update: Update, sequence: &[[f64; 2]]) -> Vec<Option<(u64, [f64; 2], Vec<usize>)>> {
+fn seen(update: Update, sequence: &[[f64; 2]]) -> Vec<Option<Seen>> {
     let mut stages = Stages::new(update, 0);
     let pass = |values: &[f64; 2]| {
         let fresh = gradients(values);
@@ -691,9 +692,8 @@ fn declared_step(audit: &perpend::audit::Audit) -> Verdict {
 }
 
 fn nothing_is_violated(audit: &perpend::audit::Audit, what: &str) {
-    for judged in audit.claims.iter().filter(|judged| judged.verdict == Verdict::Violated) {
-        panic!("{what}: {} is violated: {:?}", judged.id, judged.observation);
-    }
+    let violated = audit.claims.iter().find(|judged| judged.verdict == Verdict::Violated);
+    assert!(violated.is_none(), "{what}: {violated:?}");
 }
 
 #[test]
