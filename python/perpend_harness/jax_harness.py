@@ -2,6 +2,11 @@
 
 Where optax has an optimizer with perpend's formula, that one is used; the others are optax transformations written
 here (the README has the table). Everything is in float64 unless the scenario says float32.
+
+JAX compiles a program for every combination of shapes, which takes far longer than a small scenario. All arrays are
+therefore filled up with zeros to multiples of :data:`GRAIN`, and settings are arguments, so that thousands of scenarios
+share a few programs. A zero coordinate, feature, unit or row adds exact zeros to every sum; padded pairs and candidates
+are masked.
 """
 
 from __future__ import annotations
@@ -21,12 +26,29 @@ from perpend_harness import faults, protocol  # noqa: E402
 from perpend_harness.scenario import Encoder, Loss, Numbers, Optimizer, Rows  # noqa: E402
 from perpend_harness.training import Model, Stepper, Touched  # noqa: E402
 
+GRAIN = 8
 
-def normalise(q: Any, epsilon: float, fault: str | None) -> Any:
-    """q/max(‖q‖, ε), differentiable also where the clamp is active and q is zero. q: [n, d]."""
-    squares = jnp.sum(q * q, axis=0 if fault == "wrong-axis" else 1, keepdims=True)
+
+def padded(values: Any) -> Any:
+    """Filled up with zeros to a multiple of the grain along every axis."""
+    return np.pad(values, [(0, -size % GRAIN) for size in values.shape])
+
+
+def trimmed(values: Any, shape: tuple[int, ...]) -> Numbers:
+    """The part that is not padding."""
+    return np.array(np.asarray(values)[tuple(slice(size) for size in shape)])
+
+
+# Loss
+
+
+def normalise(q: Any, present: Any, epsilon: Any, fault: str | None) -> Any:
+    """q/max(‖q‖, ε), differentiable also where the clamp is active and q is zero. q: [n, d]; present: [n, d]."""
+    axis = 0 if fault == "wrong-axis" else 1
+    squares = jnp.sum(q * q, axis=axis, keepdims=True)
     clamped = jnp.sqrt(squares) < epsilon
-    norm = jnp.sqrt(jnp.where(clamped, 1.0, squares))
+    empty = clamped | ~jnp.any(present, axis=axis, keepdims=True)
+    norm = jnp.sqrt(jnp.where(empty, 1.0, squares))
     if fault == "epsilon":
         norm = norm + faults.SIZE
     if fault == "detached-norm":
@@ -34,68 +56,88 @@ def normalise(q: Any, epsilon: float, fault: str | None) -> Any:
     return q / jnp.where(clamped, epsilon, norm)
 
 
-@partial(jax.jit, static_argnames=("similarity", "clamp", "own", "fault"))
+@partial(jax.jit, static_argnames=("similarity", "fault"))
 def loss_and_gradients(
-    users: Any, items: Any, temperature: Any, epsilon: Any, similarity: str, clamp: bool, own: int, fault: str | None
+    users: Any, items: Any, pairs: Any, own: Any, dim: Any, temperature: Any, epsilon: Any, similarity: str, fault: Any
 ) -> Any:
-    """InfoNCE and its gradients at the slots. users: [B, d]; items: [B + B·own, d]."""
+    """InfoNCE and its gradients. users: [B, d]; items: the shared candidates [B, d], or each pair's own [B, 1+M, d]."""
+    real = jnp.arange(users.shape[0]) < pairs
+    columns = jnp.arange(users.shape[1]) < dim
+    if items.ndim == 2:
+        candidates = jnp.broadcast_to(real, (len(users), len(users)))
+        item_present = real[:, None] & columns
+        target = jnp.arange(len(users))
+    else:
+        candidates = jnp.broadcast_to(jnp.arange(items.shape[1]) <= own, items.shape[:2])
+        item_present = (real[:, None] & candidates)[:, :, None] & columns
+        target = jnp.zeros(len(users), int)
 
     def loss(users: Any, items: Any) -> Any:
         if similarity == "cosine":
-            users = normalise(users, epsilon if clamp else 0.0, fault)
-            items = normalise(items, epsilon if clamp else 0.0, fault)
-        pairs, dim = users.shape
-        if own:
-            candidates = jnp.concatenate([items[:pairs, None], items[pairs:].reshape(pairs, own, dim)], axis=1)
-            logits = jnp.einsum("bd,bjd->bj", users, candidates)
-            target = jnp.zeros(pairs, int)
-        else:
-            logits = users @ items.T
-            target = jnp.arange(pairs)
-        return -jnp.mean(jax.nn.log_softmax(logits / temperature)[jnp.arange(pairs), target])
+            users = normalise(users, real[:, None] & columns, epsilon, fault)
+            flat = items.reshape(-1, items.shape[-1])
+            items = normalise(flat, item_present.reshape(flat.shape), epsilon, fault).reshape(items.shape)
+        logits = jnp.einsum("bd,jd->bj" if items.ndim == 2 else "bd,bjd->bj", users, items) / temperature
+        logits = jnp.where(candidates, logits, -jnp.inf)
+        chosen = jax.nn.log_softmax(logits)[jnp.arange(len(users)), target]
+        return -jnp.sum(jnp.where(real, chosen, 0.0)) / pairs
 
     value, gradients = jax.value_and_grad(loss, argnums=(0, 1))(users, items)
     return value, *gradients
 
 
-def encode(encoder: Encoder, tables: list[Any], constants: Any, dim: int) -> Any:
-    """All embeddings of a tower: [N, d]."""
-    x = constants[:, : encoder.features]
-    rows = len(x)
-    if encoder.kind == "table":
-        return tables[0]
-    if encoder.kind == "shared-linear":
-        return x @ tables[0].T
+# Encoders
+
+
+def natural(encoder: Encoder, tables: list[Any], dim: int) -> list[Any]:
+    """The parameters in the shapes in which they act: a weight of a row as a matrix, a bias apart from its weight."""
+    rows = len(tables[0])
     if encoder.kind == "affine":
-        q = jnp.einsum("ndf,nf->nd", tables[0].reshape(rows, dim, encoder.features), x)
-        if encoder.bias == "trained":
-            q = q + tables[1]
-        return q + constants[:, encoder.features :] if encoder.bias == "frozen" else q
+        return [tables[0].reshape(rows, dim, encoder.features), *tables[1:]]
     if encoder.kind == "two-layer":
         (hidden,) = encoder.hidden
-        inner = jnp.einsum("nhf,nf->nh", tables[0].reshape(rows, hidden, encoder.features), x)
-        return jnp.einsum("ndh,nh->nd", tables[1].reshape(rows, dim, hidden), jax.nn.relu(inner))
-    for place, layer in enumerate(tables):
-        into = jax.nn.relu(x) if place else x
-        x = into @ layer[:, : into.shape[1]].T
-        if encoder.bias == "trained":
-            x = x + layer[:, -1]
+        return [tables[0].reshape(rows, hidden, encoder.features), tables[1].reshape(rows, dim, hidden)]
+    if encoder.kind == "mlp" and encoder.bias == "trained":
+        return [part for table in tables for part in (table[:, :-1], table[:, -1])]
+    return tables
+
+
+def unnatural(encoder: Encoder, parts: list[Numbers], tables: list[Numbers]) -> list[Numbers]:
+    """The way back from :func:`natural`, with the tables' shapes."""
+    if encoder.kind == "mlp" and encoder.bias == "trained":
+        parts = [np.column_stack(pair) for pair in zip(parts[::2], parts[1::2], strict=True)]
+    return [part.reshape(table.shape) for part, table in zip(parts, tables, strict=True)]
+
+
+def encode(kind: str, bias: str, parts: list[Any], x: Any, frozen: Any) -> Any:
+    """All embeddings of a tower: [N, d]. x: [N, features]; frozen: [N, d], a bias that is not trained."""
+    if kind == "table":
+        return parts[0]
+    if kind == "shared-linear":
+        return x @ parts[0].T
+    if kind == "affine":
+        q = jnp.einsum("ndf,nf->nd", parts[0], x)
+        return q + (parts[1] if bias == "trained" else frozen)
+    if kind == "two-layer":
+        return jnp.einsum("ndh,nh->nd", parts[1], jax.nn.relu(jnp.einsum("nhf,nf->nh", parts[0], x)))
+    layers = list(zip(parts[::2], parts[1::2], strict=True)) if bias == "trained" else [(part, 0.0) for part in parts]
+    for place, (weight, own) in enumerate(layers):
+        x = (jax.nn.relu(x) if place else x) @ weight.T + own
     return x
 
 
-encode_jit = jax.jit(encode, static_argnums=(0, 3))
+encode_jit = jax.jit(encode, static_argnums=(0, 1))
 
 
-@partial(jax.jit, static_argnums=(0,))
-def pull_back(encoder: Encoder, tables: list[Any], constants: Any, slots: Any, upstream: Any) -> Any:
-    """Gradients at the embeddings, through a shift that is zero, and at the tables."""
-    dim = upstream.shape[1]
+@partial(jax.jit, static_argnums=(0, 1))
+def pull_back(kind: str, bias: str, parts: list[Any], x: Any, frozen: Any, slots: Any, upstream: Any) -> Any:
+    """Gradients at the embeddings, through a shift that is zero, and at the parameters."""
 
-    def lookup(shift: Any, tables: list[Any]) -> Any:
-        return (encode(encoder, tables, constants, dim) + shift)[slots]
+    def lookup(shift: Any, parts: list[Any]) -> Any:
+        return (encode(kind, bias, parts, x, frozen) + shift)[slots]
 
-    rows = len(tables[0]) if encoder.kind == "table" else len(constants)
-    _, back = jax.vjp(lookup, jnp.zeros((rows, dim), upstream.dtype), tables)
+    rows = len(parts[0]) if kind == "table" else len(x)
+    _, back = jax.vjp(lookup, jnp.zeros((rows, upstream.shape[1]), upstream.dtype), parts)
     return back(upstream)
 
 
@@ -106,88 +148,135 @@ class JaxModel:
         known = ("epsilon", "detached-norm", "wrong-axis")
         self.fault = fault if fault in known else None
 
+    def arguments(self, encoder: Encoder, tables: list[Numbers], constants: Numbers, dim: int) -> tuple[Any, ...]:
+        x, frozen = constants[:, : encoder.features], constants[:, encoder.features :]
+        if not frozen.size:
+            frozen = np.zeros((len(constants), dim), tables[0].dtype)
+        parts = [padded(part) for part in natural(encoder, tables, dim)]
+        return encoder.kind, encoder.bias, parts, padded(x), padded(frozen)
+
     def embeddings(self, encoder: Encoder, tables: list[Numbers], constants: Numbers, dim: int) -> Numbers:
-        return np.asarray(encode_jit(encoder, tables, constants, dim))
+        rows = len(tables[0]) if encoder.kind == "table" else len(constants)
+        return trimmed(encode_jit(*self.arguments(encoder, tables, constants, dim)), (rows, dim))
 
     def loss(self, loss: Loss, users: Numbers, items: Numbers, own: int) -> tuple[float, Numbers, Numbers]:
+        pairs, dim = users.shape
         settings = [np.asarray(x, users.dtype) for x in (loss.temperature, loss.epsilon)]
-        clamp = loss.epsilon > 0.0
-        found = loss_and_gradients(users, items, *settings, loss.similarity, clamp, own, self.fault)
-        value, at_users, at_items = (np.asarray(x) for x in found)
-        return float(value), at_users, at_items
+        shaped = items
+        if own:
+            shaped = np.concatenate([items[:pairs, None], items[pairs:].reshape(pairs, own, dim)], axis=1)
+        value, at_users, at_shaped = loss_and_gradients(
+            padded(users), padded(shaped), pairs, own, dim, *settings, similarity=loss.similarity, fault=self.fault
+        )
+        at_items = trimmed(at_shaped, shaped.shape)
+        if own:
+            at_items = np.concatenate([at_items[:, 0], at_items[:, 1:].reshape(-1, dim)])
+        return float(value), trimmed(at_users, users.shape), at_items
 
     def pull_back(
         self, encoder: Encoder, tables: list[Numbers], constants: Numbers, slots: Rows, upstream: Numbers
     ) -> tuple[Numbers, list[Numbers]]:
-        rows, found = pull_back(encoder, tables, constants, slots, upstream)
-        return np.asarray(rows), [np.asarray(table) for table in found]
+        dim = upstream.shape[1]
+        arguments = self.arguments(encoder, tables, constants, dim)
+        # A padded slot looks up row 0 and brings it a gradient of zero.
+        rows, found = pull_back(*arguments, padded(slots), padded(upstream))
+        count = len(tables[0]) if encoder.kind == "table" else len(constants)
+        shapes = [part.shape for part in natural(encoder, tables, dim)]
+        parts = [trimmed(part, shape) for part, shape in zip(found, shapes, strict=True)]
+        return trimmed(rows, (count, dim)), unnatural(encoder, parts, tables)
 
     def stepper(self, optimizer: Optimizer, rows: int, width: int, dtype: np.dtype[Any]) -> Stepper:
         return JaxStepper(optimizer, rows, width, dtype)
+
+
+# Optimizers
+
+
+class Settings(NamedTuple):
+    """The settings of an optimizer as arguments of a compiled program."""
+
+    coupled: Any
+    decoupled: Any
+    momentum: Any
+    dampening: Any
+    beta1: Any
+    beta2: Any
+    epsilon: Any
+    width: Any
 
 
 class JaxStepper:
     """An optax transformation at work on one table."""
 
     def __init__(self, optimizer: Optimizer, rows: int, width: int, dtype: np.dtype[Any]) -> None:
-        self.optimizer = optimizer
-        self.rows = rows
-        self.rule = rule(optimizer)
-        self.state: Any = self.rule.init(jnp.zeros((rows, width), dtype))
+        self.method = method(optimizer)
+        self.lazy = optimizer.lazy
+        settings = Settings(
+            coupled=0.0 if optimizer.decoupled else optimizer.decay,
+            decoupled=optimizer.decay if optimizer.decoupled else 0.0,
+            momentum=optimizer.momentum,
+            dampening=optimizer.dampening,
+            beta1=optimizer.betas[0],
+            beta2=optimizer.betas[1],
+            epsilon=optimizer.epsilon,
+            width=width,
+        )
+        self.settings = Settings(*(np.asarray(value, dtype) for value in settings))
+        self.state: Any = rule(self.method, self.settings).init(padded(np.zeros((rows, width), dtype)))
 
     def step(self, time: int, rate: float, table: Numbers, gradient: Numbers, touched: Touched) -> Numbers:
-        moved, state = move(self.optimizer, rate, jnp.asarray(table), jnp.asarray(gradient), self.state)
-        if self.optimizer.lazy:
-            # Rows that were not looked up keep their parameters and their state. Counters are no state of a row.
-            keep = partial(self.only, touched)
-            moved = keep(moved, table)
-            state = jax.tree_util.tree_map(keep, state, self.state)
-        self.state = state
-        return np.asarray(moved)
-
-    def only(self, touched: Touched, new: Any, old: Any) -> Any:
-        per_row = new.ndim == 2 and new.shape[0] == self.rows
-        return jnp.where(touched[:, None], new, old) if per_row else new
+        visited = padded(touched if self.lazy else np.ones_like(touched))
+        arguments = (self.settings, np.asarray(rate, table.dtype), padded(table), padded(gradient), visited, self.state)
+        moved, self.state = move(self.method, *arguments)
+        return trimmed(moved, table.shape)
 
 
-def rule(optimizer: Optimizer) -> optax.GradientTransformation:
-    """The transformation from gradients to directions; the rate comes later."""
+def method(optimizer: Optimizer) -> str:
+    """Which transformation has the optimizer's formula."""
     kind = optimizer.kind
-    if kind == "sgd":
-        return optax.identity()
     if kind == "heavy-ball" and optimizer.momentum and optimizer.dampening:
-        return dampened(optimizer.momentum, optimizer.dampening)
-    if kind in ("heavy-ball", "nesterov"):
-        return optax.trace(optimizer.momentum, nesterov=kind == "nesterov")
-    if kind == "adam" and not optimizer.uncorrected and optimizer.epsilon > 0.0:
-        return optax.scale_by_adam(*optimizer.betas, eps=optimizer.epsilon)
-    if kind == "adam":
-        return adam(optimizer)
+        return "dampened"
+    if kind == "adam" and optimizer.uncorrected:
+        return "adam-uncorrected"
+    if kind == "adam" and optimizer.epsilon == 0.0:
+        return "adam-corrected"
     if kind == "adagrad" and optimizer.epsilon == 0.0:
-        return optax.scale_by_rss(initial_accumulator_value=0.0, eps=0.0)
-    return adagrad(optimizer.epsilon, rowwise=kind == "rowwise-adagrad")
+        return "rss"
+    return kind
+
+
+def rule(method: str, settings: Settings) -> optax.GradientTransformation:
+    """The transformation from gradients to directions; the rate comes later."""
+    match method:
+        case "sgd":
+            return optax.identity()
+        case "heavy-ball" | "nesterov":
+            return optax.trace(settings.momentum, nesterov=method == "nesterov")
+        case "adam":
+            return optax.scale_by_adam(settings.beta1, settings.beta2, eps=settings.epsilon)
+        case "rss":
+            return optax.scale_by_rss(initial_accumulator_value=0.0, eps=0.0)
+        case "dampened":
+            return dampened(settings)
+        case "adam-corrected" | "adam-uncorrected":
+            return adam(settings, uncorrected=method == "adam-uncorrected")
+        case _:
+            return adagrad(settings, rowwise=method == "rowwise-adagrad")
 
 
 @partial(jax.jit, static_argnums=(0,))
-def _moved(optimizer: Optimizer, rate: Any, table: Any, gradient: Any, state: Any) -> Any:
-    if optimizer.decay and optimizer.decoupled:
-        table = table * (1.0 - rate * optimizer.decay)
-    elif optimizer.decay:
-        gradient = gradient + optimizer.decay * table
-    direction, state = rule(optimizer).update(gradient, state, table)
-    return optax.apply_updates(table, -rate * direction), state
+def move(method: str, settings: Settings, rate: Any, table: Any, gradient: Any, visited: Any, state: Any) -> Any:
+    """The table and the state after a step. visited: [rows], where the step reaches."""
+    shrunk = table * (1.0 - rate * settings.decoupled)
+    gradient = gradient + settings.coupled * table
+    direction, moved_state = rule(method, settings).update(gradient, state, table)
+    moved = optax.apply_updates(shrunk, -rate * direction)
 
+    def keep(new: Any, old: Any) -> Any:
+        # Rows that were not looked up keep their parameters and their state. Counters are no state of a row.
+        return jnp.where(visited[:, None], new, old) if new.ndim == 2 else new
 
-def move(optimizer: Optimizer, rate: float, table: Any, gradient: Any, state: Any) -> Any:
-    """The table and the state after a step."""
-    return _moved(_without_rate(optimizer), np.asarray(rate, table.dtype), table, gradient, state)
-
-
-def _without_rate(optimizer: Optimizer) -> Optimizer:
-    """The same optimizer with a rate that can be hashed: the rate of the step is an argument."""
-    from dataclasses import replace
-
-    return replace(optimizer, lr=0.0)
+    return keep(moved, table), jax.tree_util.tree_map(keep, moved_state, state)
 
 
 class Dampened(NamedTuple):
@@ -195,15 +284,15 @@ class Dampened(NamedTuple):
     started: Any
 
 
-def dampened(momentum: float, dampening: float) -> optax.GradientTransformation:
+def dampened(settings: Settings) -> optax.GradientTransformation:
     """p ← β·p + (1−δ)·g, where the first gradient of a row enters whole."""
 
     def init(table: Any) -> Dampened:
         return Dampened(jnp.zeros_like(table), jnp.zeros((len(table), 1), bool))
 
     def update(gradient: Any, state: Dampened, table: Any = None) -> tuple[Any, Dampened]:
-        weight = jnp.where(state.started, jnp.asarray(1.0 - dampening, gradient.dtype), 1)
-        buffer = momentum * state.buffer + weight * gradient
+        weight = jnp.where(state.started, 1.0 - settings.dampening, 1.0)
+        buffer = settings.momentum * state.buffer + weight * gradient
         return buffer, Dampened(buffer, jnp.ones_like(state.started))
 
     return optax.GradientTransformation(init, update)
@@ -220,9 +309,9 @@ class Moments(NamedTuple):
     second: Any
 
 
-def adam(optimizer: Optimizer) -> optax.GradientTransformation:
+def adam(settings: Settings, uncorrected: bool) -> optax.GradientTransformation:
     """Adam as optax has it not: without epsilon, or with epsilon beside √v before the bias correction."""
-    beta1, beta2 = optimizer.betas
+    beta1, beta2, epsilon = settings.beta1, settings.beta2, settings.epsilon
 
     def init(table: Any) -> Moments:
         return Moments(jnp.zeros((), int), jnp.zeros_like(table), jnp.zeros_like(table))
@@ -231,18 +320,17 @@ def adam(optimizer: Optimizer) -> optax.GradientTransformation:
         count = state.count + 1
         first = beta1 * state.first + (1 - beta1) * gradient
         second = beta2 * state.second + (1 - beta2) * gradient**2
-        correction1 = (1 - jnp.power(beta1, count)).astype(first.dtype)
-        correction2 = jnp.sqrt(1 - jnp.power(beta2, count)).astype(first.dtype)
-        if optimizer.uncorrected:
-            direction = _quotient(first * correction2 / correction1, jnp.sqrt(second) + optimizer.epsilon)
+        correction1, correction2 = 1 - beta1**count, jnp.sqrt(1 - beta2**count)
+        if uncorrected:
+            direction = _quotient(first * correction2 / correction1, jnp.sqrt(second) + epsilon)
         else:
-            direction = _quotient(first / correction1, jnp.sqrt(second) / correction2 + optimizer.epsilon)
+            direction = _quotient(first / correction1, jnp.sqrt(second) / correction2 + epsilon)
         return direction, Moments(count, first, second)
 
     return optax.GradientTransformation(init, update)
 
 
-def adagrad(epsilon: float, rowwise: bool) -> optax.GradientTransformation:
+def adagrad(settings: Settings, rowwise: bool) -> optax.GradientTransformation:
     """g/(√G + ε): optax has its epsilon inside the root, and no accumulator for a whole row."""
 
     def init(table: Any) -> Any:
@@ -250,8 +338,8 @@ def adagrad(epsilon: float, rowwise: bool) -> optax.GradientTransformation:
 
     def update(gradient: Any, sums: Any, table: Any = None) -> tuple[Any, Any]:
         squares = gradient**2
-        sums = sums + (squares.mean(axis=1, keepdims=True) if rowwise else squares)
-        return _quotient(gradient, jnp.sqrt(sums) + epsilon), sums
+        sums = sums + (squares.sum(axis=1, keepdims=True) / settings.width if rowwise else squares)
+        return _quotient(gradient, jnp.sqrt(sums) + settings.epsilon), sums
 
     return optax.GradientTransformation(init, update)
 
