@@ -28,9 +28,7 @@ class NumpyModel:
         divisor = np.where(free, norm, norm.dtype.type(epsilon))
         return q / divisor, divisor, free
 
-    def through_normalisation(
-        self, upstream: Numbers, direction: Numbers, divisor: Numbers, free: Numbers
-    ) -> Numbers:
+    def through_normalisation(self, upstream: Numbers, direction: Numbers, divisor: Numbers, free: Numbers) -> Numbers:
         """(a − ⟨a,q̂⟩q̂)/‖q‖ where the norm divides, a/ε where ε does."""
         if self.fault == "detached-norm":
             return upstream / divisor

@@ -39,7 +39,9 @@ def start(framework: Framework) -> dict[str, Any]:
     }
 
 
-def answer(message: Any, framework: Framework, fault: str | None = None, expected: Path | None = None) -> dict[str, Any]:
+def answer(
+    message: Any, framework: Framework, fault: str | None = None, expected: Path | None = None
+) -> dict[str, Any]:
     """The answer to ``start`` or ``train``."""
     if not isinstance(message, Mapping) or not isinstance(message.get("cmd"), str):
         return {"error": f"message: expected an object with cmd, found {json.dumps(message)[:80]}"}
@@ -65,7 +67,7 @@ def answer(message: Any, framework: Framework, fault: str | None = None, expecte
         container.write(message["out"], arrays, header, force=True)
     except Unsupported as reason:
         return {"unsupported": str(reason)}
-    except Exception as error:  # noqa: BLE001: an error of any kind is an answer, and the next message may be fine
+    except Exception as error:  # noqa: BLE001 (any error is an answer; the next message may be fine)
         return {"error": f"{type(error).__name__}: {error}"}
     return {"ok": True}
 

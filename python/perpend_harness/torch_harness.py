@@ -58,9 +58,7 @@ class TorchModel:
         assert at_users.grad is not None and at_items.grad is not None
         return float(value), at_users.grad.numpy(), at_items.grad.numpy()
 
-    def encode(
-        self, encoder: Encoder, tables: list[torch.Tensor], constants: torch.Tensor, dim: int
-    ) -> torch.Tensor:
+    def encode(self, encoder: Encoder, tables: list[torch.Tensor], constants: torch.Tensor, dim: int) -> torch.Tensor:
         """All embeddings of a tower: [N, d]."""
         x = constants[:, : encoder.features]
         rows = len(x)

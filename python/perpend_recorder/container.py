@@ -133,6 +133,7 @@ def write(
     metadata: Mapping[str, str],
     *,
     force: bool = False,
+    durable: bool = True,
 ) -> None:
     """Writes a file: all of it, or none. Raises ``FileExistsError`` where it exists and ``force`` is not set."""
     path = Path(path)
@@ -162,7 +163,7 @@ def write(
             if file.tell() - before != expected:
                 raise ValueError(f"{path}: {name}: expected {expected} bytes, found {file.tell() - before}")
 
-    write_whole(path, contents, force=force)
+    write_whole(path, contents, force=force, durable=durable)
 
 
 def write_whole(path: Path, contents: Callable[[BinaryIO], None], *, force: bool, durable: bool = True) -> None:

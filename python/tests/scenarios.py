@@ -141,7 +141,9 @@ def declared(found: dict[str, Any], side: str) -> Optimizer:
     return Optimizer.read(found[side]["optimizer"], side)
 
 
-def talk(framework: str, messages: list[Any], *arguments: str, timeout: float = 300) -> subprocess.CompletedProcess[str]:
+def talk(
+    framework: str, messages: list[Any], *arguments: str, timeout: float = 300
+) -> subprocess.CompletedProcess[str]:
     """A harness as a process: messages in, lines out. A string is sent as it is."""
     lines = [message if isinstance(message, str) else json.dumps(message) for message in messages]
     return subprocess.run(
