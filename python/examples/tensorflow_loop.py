@@ -23,7 +23,7 @@ for _ in range(30):
             cosines = (u / tf.norm(u, axis=1, keepdims=True)) @ tf.transpose(q / tf.norm(q, axis=1, keepdims=True))
             loss = tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(tf.range(16), cosines / 0.2))
         grads = tape.gradient(loss, [items, users])
-        optimizer.apply_gradients(zip(grads, [items, users]))
+        optimizer.apply_gradients(zip(grads, [items, users], strict=True))
         step.loss = loss  # perpend
         step.gradient("item", grads[0])  # perpend
         step.gradient("user", grads[1])  # perpend

@@ -16,15 +16,15 @@ from typing import Any, NamedTuple
 
 import jax
 
-jax.config.update("jax_enable_x64", True)
+jax.config.update("jax_enable_x64", True)  # type: ignore[no-untyped-call]
 
-import jax.numpy as jnp  # noqa: E402
-import numpy as np  # noqa: E402
-import optax  # noqa: E402
+import jax.numpy as jnp
+import numpy as np
+import optax
 
-from perpend_harness import faults, protocol  # noqa: E402
-from perpend_harness.scenario import Encoder, Loss, Numbers, Optimizer, Rows  # noqa: E402
-from perpend_harness.training import Model, Stepper, Touched  # noqa: E402
+from perpend_harness import faults, protocol
+from perpend_harness.scenario import Encoder, Loss, Numbers, Optimizer, Rows
+from perpend_harness.training import Model, Stepper, Touched
 
 GRAIN = 8
 

@@ -102,7 +102,7 @@ class NumpyModel:
         if encoder.kind == "table":
             return tables[0].copy()
         if encoder.kind == "shared-linear":
-            return x @ tables[0].T
+            return np.asarray(x @ tables[0].T)
         if encoder.kind == "affine":
             q = np.einsum("ndf,nf->nd", tables[0].reshape(len(x), dim, encoder.features), x)
             if encoder.bias == "trained":

@@ -1,8 +1,8 @@
 """Version 1 of the harness protocol: one JSON object a line on standard input, one a line on standard output.
 
-``start`` says who answers and what it can do, ``train`` turns a scenario and a file of tables into a trajectory file,
-``stop`` ends the process without an answer. Whatever goes wrong is an answer, ``{"error": …}`` or ``{"unsupported": …}``,
-and the process goes on. Everything else that is printed, by any library, goes to standard error.
+``start`` says who answers and what it can do, ``train`` turns a scenario and a file of tables into a trajectory
+file, ``stop`` ends the process without an answer. Whatever goes wrong is an answer, ``{"error": …}`` or
+``{"unsupported": …}``, and the process goes on. Whatever else is printed, by any library, goes to standard error.
 """
 
 from __future__ import annotations

@@ -125,7 +125,7 @@ class Encoder:
             return [Block("weight", dim, self.features, False)]
         widths = (self.features, *self.hidden, dim)
         own = int(self.bias == "trained")
-        layers = list(zip(widths, widths[1:], strict=False))
+        layers = list(zip(widths[:-1], widths[1:], strict=True))
         return [Block(f"layer{n}", out, into + own, False) for n, (into, out) in enumerate(layers, 1)]
 
     def constants(self, dim: int) -> int:

@@ -121,7 +121,8 @@ def _padded(steps: list[NDArray[Any]], filling: float) -> NDArray[Any]:
     shape = np.max([step.shape for step in steps], axis=0)
     padded = np.full((len(steps), *shape), filling, steps[0].dtype)
     for place, step in enumerate(steps):
-        padded[(place, *(slice(size) for size in step.shape))] = step
+        index: tuple[Any, ...] = (place, *(slice(size) for size in step.shape))
+        padded[index] = step
     return padded
 
 
@@ -167,7 +168,10 @@ class _TowerRun:
         upstream = slot_gradients
         if fault == "mean-for-sum":
             upstream = upstream / np.bincount(slots)[slots][:, None].astype(upstream.dtype)
-        pull_back = lambda at: self.model.pull_back(tower.encoder, self.tables, tower.constants, slots, at)  # noqa: E731
+
+        def pull_back(at: Numbers) -> tuple[Numbers, list[Numbers]]:
+            return self.model.pull_back(tower.encoder, self.tables, tower.constants, slots, at)
+
         rows, tables = pull_back(upstream)
         self.record("ids", slots)
         self.record("grad_out", slot_gradients)

@@ -1,4 +1,4 @@
-"""Records training runs as trajectories that ``perpend audit`` judges. The README shows the lines for each framework."""
+"""Records training runs as trajectories that ``perpend audit`` judges. The README has the lines for each framework."""
 
 from perpend_recorder.arrays import RowGradients
 from perpend_recorder.recorder import AliasedSnapshot, Recorder, RecorderWarning, Step

@@ -76,8 +76,8 @@ def rows(value: Any, wanted: Ids | None) -> Any:
 def gradient(value: Any, table_rows: int, dim: int, wanted: Ids | None) -> Array:
     """A dense or sparse gradient of a table as a dense one of the wanted rows: [N, d].
 
-    Understands :class:`RowGradients`, PyTorch's sparse tensors and TensorFlow's ``IndexedSlices``. The gradients of a row
-    that comes several times are summed, in double precision, and kept in the wider of their own type and float32.
+    Understands :class:`RowGradients`, PyTorch's sparse tensors and TensorFlow's ``IndexedSlices``. The gradients of a
+    row that comes several times are summed, in double precision, and kept in the wider of their own type and float32.
     """
     if getattr(value, "is_sparse", False):
         value = value.detach().coalesce()
@@ -103,7 +103,6 @@ def shares_memory(one: Any, other: Any) -> bool:
     """Whether two mutable arrays are views of the same memory. Arrays that cannot change never are."""
     if one is other and _package(one) not in ("jax", "jaxlib"):
         return True
-    storages = [getattr(value, "untyped_storage", None) for value in (one, other)]
-    if all(storages):
-        return bool(storages[0]().data_ptr() == storages[1]().data_ptr())
+    if hasattr(one, "untyped_storage") and hasattr(other, "untyped_storage"):
+        return bool(one.untyped_storage().data_ptr() == other.untyped_storage().data_ptr())
     return isinstance(one, np.ndarray) and isinstance(other, np.ndarray) and bool(np.shares_memory(one, other))

@@ -53,7 +53,7 @@ class Array:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        return self.bits.shape
+        return tuple(self.bits.shape)
 
     def numbers(self) -> np.ndarray[Any, Any]:
         """The values in a type that NumPy computes with: bfloat16 as the float32 that has the same value."""
@@ -166,7 +166,7 @@ def write(
     write_whole(path, contents, force=force, durable=durable)
 
 
-def write_whole(path: Path, contents: Callable[[BinaryIO], None], *, force: bool, durable: bool = True) -> None:
+def write_whole(path: Path, contents: Callable[[BinaryIO], object], *, force: bool, durable: bool = True) -> None:
     """Writes to a temporary file in the same folder and gives it its name when it is complete.
 
     A file that is not ``durable`` survives the death of the process, not that of the machine.

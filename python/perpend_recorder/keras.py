@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import keras
@@ -24,7 +25,7 @@ class RecorderCallback(keras.callbacks.Callback):  # type: ignore[misc]
         super().__init__()
         self.recorder = recorder
         for name, variable in towers.items():
-            recorder.watch(name, lambda variable=variable: keras.ops.convert_to_numpy(variable))
+            recorder.watch(name, partial(keras.ops.convert_to_numpy, variable))
         self.context: _Context | None = None
         recorder.declare(framework=f"keras {keras.__version__} on {keras.backend.backend()}")
 

@@ -73,13 +73,13 @@ class Step:
 class Recorder:
     """Records a training run.
 
-    Every step goes at once to a file of its own in ``<path>.partial/``; :meth:`close` puts them together under the path.
-    What ends the process in between leaves a readable folder (``python -m perpend_recorder recover FOLDER``). A path
-    without the suffix ``.safetensors`` is a folder of steps itself, and nothing is put together.
+    Every step goes at once to a file of its own in ``<path>.partial/``; :meth:`close` puts them together under the
+    path. What ends the process in between leaves a readable folder (``python -m perpend_recorder recover FOLDER``). A
+    path without the suffix ``.safetensors`` is a folder of steps itself, and nothing is put together.
 
     ``settings`` are what the run declares about itself: ``similarity`` ("cosine" or "dot"), ``temperature``, ``eps``,
-    ``eps_on``, ``loss``, ``optimizer`` (a dictionary), ``param_dtype``, ``compute_dtype``, ``grad_stage``, …. What is not
-    declared is unknown; nothing is guessed.
+    ``eps_on``, ``loss``, ``optimizer`` (a dictionary), ``param_dtype``, ``compute_dtype``, ``grad_stage``, …. What is
+    not declared is unknown; nothing is guessed.
 
     Two ways to use it. After each step, with snapshots at hand (JAX)::
 
@@ -122,8 +122,11 @@ class Recorder:
         self._header_is_current = False
 
     def tower(self, name: str, *, row_ids: Any = None, sparse: bool = False, **settings: Any) -> None:
-        """Says how a tower is recorded: which rows of a large table (all if none are named), and whether only those that
-        were looked up or moved in a step (``sparse``). Further arguments are declared settings."""
+        """Says how a tower is recorded.
+
+        ``row_ids``: which rows of a large table (all if none are named); ``sparse``: of these, only what was looked up
+        or moved in a step. Further arguments are declared settings.
+        """
         tower = self._tower(name)
         assert tower is not None
         if row_ids is not None:
@@ -156,9 +159,12 @@ class Recorder:
         return _Context(self, ids, {"users": users, "positives": positives, "negatives": negatives})
 
     def _read(self) -> dict[str, Array]:
-        watched = {name: tower for name, tower in self.towers.items() if tower.read is not None}
         # A copy at once: the optimizer may write to the very memory that the function returned.
-        return {name: arrays.array(arrays.rows(tower.read(), tower.row_ids)) for name, tower in watched.items()}  # type: ignore[misc]
+        return {
+            name: arrays.array(arrays.rows(tower.read(), tower.row_ids))
+            for name, tower in self.towers.items()
+            if tower.read is not None
+        }
 
     # After a step
 
@@ -176,8 +182,8 @@ class Recorder:
     ) -> None:
         """Records one step from snapshots, which are copied.
 
-        ``item`` and ``user`` hold ``q`` and ``q_next`` [rows, d], the embeddings before and after the step, and where they
-        are known ``grad`` (dense or sparse), ``grad_out`` [B, d], ``ids`` [B], ``lr``, ``table``, ``table_next``,
+        ``item`` and ``user`` hold ``q`` and ``q_next`` [rows, d], the embeddings before and after the step, and where
+        they are known ``grad`` (dense or sparse), ``grad_out`` [B, d], ``ids`` [B], ``lr``, ``table``, ``table_next``,
         ``table_grad``. ``step`` is the step's number, counted if none is given.
 
         Raises :class:`AliasedSnapshot` where ``q`` and ``q_next`` are the same memory.
@@ -208,33 +214,23 @@ class Recorder:
         place = f"step {number}: {name}"
         for key in values:
             if key not in _OF_A_TOWER:
-                raise ValueError(f"{place}/{key}: expected one of {', '.join(_OF_A_TOWER)}, found {key!r}")
-        for key, next_key in (("q", "q_next"), ("table", "table_next")):
-            one, other = values.get(key), values.get(next_key)
-            if (one is None) != (other is None) or (key == "q" and one is None):
-                raise ValueError(
-                    f"{place}/{key}: expected both {key} and {next_key}, found {'one' if one is not None or other is not None else 'none'} of them"
-                )
-            if one is not None and not isinstance(one, Array) and arrays.shares_memory(one, other):
-                raise AliasedSnapshot(
-                    f"{place}/{next_key}: expected a snapshot of its own, found the memory of {key}: copy {key} before the step"
-                )
-        if "framework" not in self.metadata and not isinstance(values["q"], Array):
-            self._declare_framework(values["q"])
-        whole = not isinstance(values["q"], Array)
-        q, q_next = (
-            arrays.array(arrays.rows(values[key], tower.row_ids) if whole else values[key]) for key in ("q", "q_next")
-        )
-        if len(q.shape) != 2 or q_next.shape != q.shape or q_next.element != q.element:
-            raise ValueError(
-                f"{place}/q_next: expected {q.element} of shape {list(q.shape)}, as q, found {q_next.element} {list(q_next.shape)}"
-            )
-        if tower.shape is None:
-            tower.shape = q.shape
-        elif tower.shape != q.shape:
-            raise ValueError(f"{place}/q: expected shape {list(tower.shape)}, as before, found {list(q.shape)}")
+                raise _wrong(f"{place}/{key}", f"one of {', '.join(_OF_A_TOWER)}", repr(key))
+        for key, after in (("q", "q_next"), ("table", "table_next")):
+            given = [k for k in (key, after) if values.get(k) is not None]
+            if len(given) == 1 or (key == "q" and not given):
+                raise _wrong(f"{place}/{key}", f"both {key} and {after}", given[0] if given else "neither")
+            if given and arrays.shares_memory(values[key], values[after]):
+                advice = f"copy {key} before the step"
+                raise AliasedSnapshot(f"{place}/{after}: expected memory of its own, found that of {key}: {advice}")
+        q, q_next = (self._snapshot(tower, values[key]) for key in ("q", "q_next"))
+        if len(q.shape) != 2 or (q_next.element, q_next.shape) != (q.element, q.shape):
+            expected = f"{q.element} of shape {list(q.shape)} [rows, d], as q"
+            raise _wrong(f"{place}/q_next", expected, f"{q_next.element} of shape {list(q_next.shape)}")
+        if tower.shape not in (None, q.shape):
+            raise _wrong(f"{place}/q", f"shape {list(tower.shape or ())}, as before", list(q.shape))
+        tower.shape = q.shape
         found = {"q": q, "q_next": q_next}
-        table_rows = len(values["q"]) if whole else q.shape[0]
+        table_rows = q.shape[0] if isinstance(values["q"], Array) else len(values["q"])
         grad = self._gradient(tower, place, values.get("grad"), table_rows, q)
         if grad is not None:
             found["grad"] = grad
@@ -243,10 +239,9 @@ class Recorder:
         if values.get("grad_out") is not None:
             grad_out = arrays.array(values["grad_out"])
             found["grad_out"] = Array(grad_out.element, grad_out.bits.reshape(-1, q.shape[1]))
-            if "ids" in found and len(found["ids"].bits) != len(found["grad_out"].bits):
-                raise ValueError(
-                    f"{place}/grad_out: expected {len(found['ids'].bits)} gradients, as ids, found {len(found['grad_out'].bits)}"
-                )
+            lookups = len(found["ids"].bits) if "ids" in found else len(found["grad_out"].bits)
+            if len(found["grad_out"].bits) != lookups:
+                raise _wrong(f"{place}/grad_out", f"{lookups} gradients, as ids", len(found["grad_out"].bits))
         for key in ("table", "table_next", "table_grad"):
             if values.get(key) is not None:
                 found[key] = arrays.array(values[key])
@@ -256,6 +251,14 @@ class Recorder:
         self._warn_if_frozen(place, found, lr if own_lr is None else own_lr)
         return _sparse(tower, found) if tower.sparse else found
 
+    def _snapshot(self, tower: Tower, value: Any) -> Array:
+        """A copy of the recorded rows. What is an :class:`Array` already was copied by :meth:`_read`."""
+        if isinstance(value, Array):
+            return value
+        if "framework" not in self.metadata:
+            self._declare_framework(value)
+        return arrays.array(arrays.rows(value, tower.row_ids))
+
     def _gradient(self, tower: Tower, place: str, value: Any, table_rows: int, q: Array) -> Array | None:
         """The first step decides whether there are gradients; a step without one then had a gradient of zero."""
         grad = None
@@ -263,20 +266,18 @@ class Recorder:
             wanted = None if isinstance(value, Array) else tower.row_ids
             grad = arrays.gradient(value, table_rows, q.shape[1], wanted)
             if grad.shape != q.shape:
-                raise ValueError(f"{place}/grad: expected shape {list(q.shape)}, as q, found {list(grad.shape)}")
+                raise _wrong(f"{place}/grad", f"shape {list(q.shape)}, as q", list(grad.shape))
         if tower.grad is False:
             tower.grad = grad.element if grad is not None else None
         if tower.grad is None and grad is not None:
-            raise ValueError(f"{place}/grad: expected none, as in the first recorded step, found a gradient")
+            raise _wrong(f"{place}/grad", "none, as in the first recorded step", "a gradient")
         if isinstance(tower.grad, str) and grad is None:
             zeros = np.zeros(q.shape, {"F64": np.float64}.get(tower.grad, np.float32))
             return _as(Array.of(zeros), tower.grad)
         return grad
 
     def _declare_framework(self, value: Any) -> None:
-        package = {"jaxlib": "jax"}.get(
-            type(value).__module__.partition(".")[0], type(value).__module__.partition(".")[0]
-        )
+        package = type(value).__module__.partition(".")[0].removesuffix("lib")
         try:
             self.declare(framework=f"{package} {importlib.metadata.version(package)}")
         except importlib.metadata.PackageNotFoundError:
@@ -358,8 +359,19 @@ class _Context:
         if unknown:
             raise ValueError(f"{unknown[0]}: expected a tower that is watched, found none of that name")
         towers = {name: {**step.towers.get(name, {}), "q": q, "q_next": after[name]} for name, q in self.before.items()}
-        pairs = {"users": step.users, "positives": step.positives, "negatives": step.negatives}
-        recorder.record(loss=step.loss, lr=step.lr, **pairs, **towers)
+        recorder.record(
+            loss=step.loss,
+            lr=step.lr,
+            users=step.users,
+            positives=step.positives,
+            negatives=step.negatives,
+            item=towers.get("item"),
+            user=towers.get("user"),
+        )
+
+
+def _wrong(place: str, expected: str, found: object) -> ValueError:
+    return ValueError(f"{place}: expected {expected}, found {found}")
 
 
 def _strings(settings: Mapping[str, Any]) -> dict[str, str]:

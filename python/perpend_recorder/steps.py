@@ -1,8 +1,9 @@
 """A trajectory as a folder of per-step files, and the way from there to one file.
 
-``header.json`` holds ``{"perpend": "1", "metadata": {...}, "row_ids": {"item": [...]}}``; ``step-000000.safetensors``,
-``step-000001.safetensors``, … hold the arrays of one step each, under the names of the trajectory format and without its
-leading step axis. Every file is complete or absent, so that whatever ends the process leaves a readable folder.
+``header.json`` holds ``{"perpend": "1", "metadata": {...}, "row_ids": {"item": [...]}}``;
+``step-000000.safetensors``, ``step-000001.safetensors``, … hold the arrays of one step each, under the names of the
+trajectory format and without its leading step axis. Every file is complete or absent, so that whatever ends the process
+leaves a readable folder.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ def step_file(folder: Path, index: int) -> Path:
 def write_header(folder: Path, metadata: Mapping[str, str], row_ids: Mapping[str, list[int]]) -> None:
     """Writes or replaces ``header.json``."""
     text = json.dumps({"perpend": "1", "metadata": dict(metadata), "row_ids": dict(row_ids)}, indent=1)
-    write_whole(folder / HEADER, lambda file: file.write(text.encode()) and None, force=True, durable=False)
+    write_whole(folder / HEADER, lambda file: file.write(text.encode()), force=True, durable=False)
 
 
 def read_header(folder: Path) -> tuple[dict[str, str], dict[str, list[int]]]:
@@ -60,8 +61,8 @@ def headers(folder: Path) -> list[Header]:
 def join(folder: str | os.PathLike[str], target: str | os.PathLike[str], *, force: bool = False) -> int:
     """Puts the steps of a folder together in one trajectory file, and returns how many there are.
 
-    Reads one array of one step at a time. The folder stays as it is. Raises ``ValueError`` where there is no step or the
-    steps do not fit together, ``FileExistsError`` where the target exists and ``force`` is not set.
+    Reads one array of one step at a time. The folder stays as it is. Raises ``ValueError`` where there is no step or
+    the steps do not fit together, ``FileExistsError`` where the target exists and ``force`` is not set.
     """
     folder, target = Path(folder), Path(target)
     metadata, row_ids = read_header(folder)
@@ -76,8 +77,8 @@ def join(folder: str | os.PathLike[str], target: str | os.PathLike[str], *, forc
             counts = [step.entries[name].shape[0] for step in steps]
             place = np.repeat(np.arange(len(steps)), counts)
             arrays[f"{prefix}/row_step" if prefix else "row_step"] = Array.of(place.astype(np.int64))
-    for tower, numbers in row_ids.items():
-        arrays[f"{tower}/row_ids"] = Array.of(np.array(numbers, np.int64))
+    for tower, rows in row_ids.items():
+        arrays[f"{tower}/row_ids"] = Array.of(np.array(rows, np.int64))
     numbers = arrays.get("step")
     if isinstance(numbers, Part) and [int(x[0]) for x in numbers.pieces()] == list(range(len(steps))):
         del arrays["step"]
@@ -121,7 +122,7 @@ def _pieces(name: str, steps: list[Header]) -> Iterator[NDArray[Any]]:
 
 def _filled(values: NDArray[Any], shape: tuple[int, ...], filling: int, element: str) -> NDArray[Any]:
     full = np.full((1, *shape), filling, ELEMENTS[element])
-    full[(0, *(slice(size) for size in values.shape))] = values
+    full[0][tuple(slice(size) for size in values.shape)] = values
     return full
 
 

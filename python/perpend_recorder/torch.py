@@ -15,8 +15,8 @@ from perpend_recorder.recorder import Recorder, Step, _Context
 class TorchRecorder(Recorder):
     """A :class:`Recorder` that watches parameters.
 
-    Gradients are copied in the moment they arrive, before anything clips, unscales or clears them. An optimizer that never
-    shows a gradient (fused with the backward pass) leaves the run without gradients.
+    Gradients are copied in the moment they arrive, before anything clips, unscales or clears them. An optimizer that
+    never shows a gradient (fused with the backward pass) leaves the run without gradients.
     """
 
     def __init__(self, path: Any, **settings: Any) -> None:

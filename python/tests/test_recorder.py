@@ -73,7 +73,7 @@ def test_views_of_one_memory_are_no_snapshots(tmp_path: Path) -> None:
     table = np.ones((4, 2))
     recorder = Recorder(tmp_path / "run.safetensors")
     for other in (table, table[:], table.view(), table[::-1]):
-        with pytest.raises(AliasedSnapshot, match="step 0: item/q_next: expected a snapshot of its own"):
+        with pytest.raises(AliasedSnapshot, match="step 0: item/q_next: expected memory of its own"):
             recorder.record(item={"q": table, "q_next": other})
         recorder.count = 0
     recorder.record(item={"q": table, "q_next": table.copy()})
@@ -209,7 +209,8 @@ recorder = Recorder(sys.argv[1], similarity="cosine")
 t = 0
 while True:
     before = np.full((50, 8), float(t))
-    recorder.record(loss=t, item={"q": before, "q_next": before + 1, "grad": before * 0 - 1, "ids": np.arange(1 + t % 3)})
+    item = {"q": before, "q_next": before + 1, "grad": before * 0 - 1, "ids": np.arange(1 + t % 3)}
+    recorder.record(loss=t, item=item)
     t += 1
 """
 
@@ -262,7 +263,10 @@ def test_what_cannot_be_recorded_is_said_with_place_expectation_and_finding(tmp_
     recorder = Recorder(tmp_path / "run.safetensors")
     recorder.record(item=record)
     for change, message in (
-        ({"q_next": np.ones((5, 2))}, r"step 1: item/q_next: expected F64 of shape \[5, 3\], as q, found F64 \[5, 2\]"),
+        (
+            {"q_next": np.ones((5, 2))},
+            r"step 1: item/q_next: expected F64 of shape \[5, 3\] \[rows, d\], as q, found F64 of shape \[5, 2\]",
+        ),
         ({"q": np.ones((4, 3)), "q_next": np.zeros((4, 3))}, r"item/q: expected shape \[5, 3\], as before"),
         ({"grad": np.ones((5, 2))}, r"item/grad: expected shape \[5, 3\], as q, found \[5, 2\]"),
         ({"grad_out": np.ones((2, 3))}, "item/grad_out: expected 3 gradients, as ids, found 2"),
