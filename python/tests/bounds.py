@@ -1,8 +1,8 @@
 """How far two correct trainers may be apart: forward bounds, in units of the unit roundoff u.
 
 A sum of n terms has an error of at most (n − 1)·u of the sum of their magnitudes, a product of n factors (n − 1)·u of
-itself (to first order; nothing here is so long that u² counts). Magnitudes come from the same formulas on absolute values.
-Every bound is doubled by :func:`apart`: each of the two results has it.
+itself (to first order; nothing here is so long that u² counts). Magnitudes come from the same formulas on absolute
+values. Every bound is doubled by :func:`apart`: each of the two results has it.
 """
 
 from __future__ import annotations
@@ -60,11 +60,12 @@ def pull_back(
 def loss(loss: Loss, users: Numbers, items: Numbers, own: int) -> tuple[float, NDArray[Any], NDArray[Any]]:
     """InfoNCE and its gradients at the slots.
 
-    A normalised vector has a relative error of (d/2 + 3)u: the sum of squares, its root, the division. A logit s/τ then
-    has e = (2(d/2 + 3) + d + 1)·u/τ, since |s| ≤ 1. A probability has 2e + (J + 4)u, relative to itself: exponentials,
-    their sum over J candidates, the division. A coefficient (p − [positive])/(Bτ) has 2e + (J + 8)u, relative to 1/(Bτ).
-    The upstream gradient a sums n such coefficients, and the way through the norm, (a − ⟨a,q̂⟩q̂)/‖q‖, doubles the error
-    of a and adds 4(d/2 + 3) + d + 12 roundings of ‖a‖ ≤ n/(Bτ) (the form ⟨a,q⟩q/‖q‖³ has a few more than the one above).
+    A normalised vector has a relative error of (d/2 + 3)u: the sum of squares, its root, the division. A logit s/τ
+    then has e = (2(d/2 + 3) + d + 1)·u/τ, since |s| ≤ 1. A probability has 2e + (J + 4)u, relative to itself:
+    exponentials, their sum over J candidates, the division. A coefficient (p − [positive])/(Bτ) has 2e + (J + 8)u,
+    relative to 1/(Bτ). The upstream gradient a sums n such coefficients, and the way through the norm,
+    (a − ⟨a,q̂⟩q̂)/‖q‖, doubles the error of a and adds 4(d/2 + 3) + d + 12 roundings of ‖a‖ ≤ n/(Bτ) (the form
+    ⟨a,q⟩q/‖q‖³ has a few more than the one above).
     Inner products have no norms: vectors keep their lengths, and there is nothing to go through.
     """
     u, (pairs, dim) = roundoff(users), users.shape
