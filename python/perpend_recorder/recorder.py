@@ -197,7 +197,7 @@ class Recorder:
         found: dict[str, Array] = {"step": Array.of(np.array(number, np.int64))}
         for name, value in (("loss", loss), ("lr", lr)):
             if value is not None:
-                found[name] = Array.of(np.array(float(value)))
+                found[name] = _number(value)
         for name, value in (("users", users), ("positives", positives)):
             if value is not None:
                 found[name] = Array.of(arrays.ids(value))
@@ -247,7 +247,7 @@ class Recorder:
                 found[key] = arrays.array(values[key])
         own_lr = values.get("lr")
         if own_lr is not None:
-            found["lr"] = Array.of(np.array(float(own_lr)))
+            found["lr"] = _number(own_lr)
         self._warn_if_frozen(place, found, lr if own_lr is None else own_lr)
         return _sparse(tower, found) if tower.sparse else found
 
@@ -368,6 +368,11 @@ class _Context:
             item=towers.get("item"),
             user=towers.get("user"),
         )
+
+
+def _number(value: Any) -> Array:
+    """A single number of any framework."""
+    return Array.of(np.array(float(value.detach() if hasattr(value, "detach") else value)))
 
 
 def _wrong(place: str, expected: str, found: object) -> ValueError:

@@ -51,7 +51,8 @@ def read_header(folder: Path) -> tuple[dict[str, str], dict[str, list[int]]]:
 
 def headers(folder: Path) -> list[Header]:
     """The headers of all steps, in order. Raises ``ValueError`` where one between the others is missing."""
-    found = sorted(folder.glob("step-*.safetensors"))
+    # Beyond a million steps the names are longer.
+    found = sorted(folder.glob("step-*.safetensors"), key=lambda path: (len(path.name), path.name))
     for index, path in enumerate(found):
         if path != step_file(folder, index):
             raise ValueError(f"{folder}: expected {step_file(folder, index).name}, found {path.name}")

@@ -22,6 +22,9 @@ from perpend_recorder import container
 # With a bound that is derived and not fitted, a correct trainer stays below it, and a wrong one goes far beyond.
 MARGIN = 100.0
 
+# Random scenarios for each framework and precision: enough to meet every encoder and optimizer.
+SCENARIOS = 24
+
 
 def framework(name: str) -> Framework:
     pytest.importorskip({"jax": "optax"}.get(name, name), reason=f"{name} is not installed")
@@ -106,7 +109,7 @@ def finite(arrays: dict[str, container.Array]) -> bool:
 def test_a_framework_agrees_with_plain_numpy(name: str, precision: str, tmp_path: Path) -> None:
     subject = framework(name)
     seen, judged = set(), 0
-    for seed in range(40):
+    for seed in range(SCENARIOS):
         found = scenarios.scenario(seed, precision)
         run = materialised(found, tmp_path)
         comparing = Comparing(subject)
@@ -120,7 +123,7 @@ def test_a_framework_agrees_with_plain_numpy(name: str, precision: str, tmp_path
         assert max(worst.values()) <= 1.0, (seed, worst, found["item"], found["user"])
         for side in SIDES:
             seen |= {found[side]["encoder"]["kind"], found[side]["optimizer"]["kind"]}
-    assert judged >= 30 and len(seen) == 11, (judged, seen)
+    assert judged >= 0.75 * SCENARIOS and len(seen) == 11, (judged, seen)
 
 
 @pytest.mark.parametrize("name", ["numpy", "jax", "torch"])
