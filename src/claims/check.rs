@@ -23,7 +23,7 @@ use crate::verdict::{Observation, Observed};
 pub const TWIN_MARGIN: f64 = 100.0;
 /// Seeds that a twin and a control are tried with.
 pub const SPECIMEN_SEEDS: u64 = 16;
-/// How long a failing case is shrunk.
+/// How long a failing case is shrunk where nothing else is asked for.
 const SHRINKING: Duration = Duration::from_secs(5);
 
 /// How the reason begins where too few scenarios could be judged.
@@ -38,11 +38,13 @@ pub struct Options {
     pub seed: u64,
     /// Stop drawing scenarios after this long.
     pub time: Option<Duration>,
+    /// How long a failing case is shrunk; not at all if zero.
+    pub shrinking: Duration,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Options { cases: 256, seed: 0, time: None }
+        Options { cases: 256, seed: 0, time: None, shrinking: SHRINKING }
     }
 }
 
@@ -219,9 +221,9 @@ pub fn check_on(
             cases: share as u32,
             failure_persistence: None,
             max_global_rejects: 1000 + 4 * share as u32,
-            max_shrink_time: SHRINKING.as_millis() as u32,
-            // The largest value stands for a default; this one for no limit but the time.
-            max_shrink_iters: u32::MAX - 1,
+            max_shrink_time: options.shrinking.as_millis() as u32,
+            // The largest value stands for a default; the one below it for no limit but the time.
+            max_shrink_iters: if options.shrinking.is_zero() { 0 } else { u32::MAX - 1 },
             ..Config::default()
         };
         let mut runner = TestRunner::new_with_rng(config, TestRng::from_seed(RngAlgorithm::ChaCha, &seed));

@@ -61,7 +61,7 @@ pub(super) fn run(arguments: &Arguments, format: Format) -> Result<ExitCode> {
         };
     }
     let time = arguments.time.map(|time| seconds("--time", time)).transpose()?;
-    let options = Options { cases: arguments.cases, seed: arguments.seed, time };
+    let options = Options { cases: arguments.cases, seed: arguments.seed, time, ..Options::default() };
     let bar = progress(options.cases * claims.len() as u64, "{msg:26} {bar:30} {pos}/{len} {eta}");
     let mut suite = Suite::run(&claims, trainer, &options, &|id, cases| {
         bar.set_message(id);

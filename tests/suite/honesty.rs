@@ -1,6 +1,7 @@
 //! The suite cannot be fooled: what must break breaks, what shows nothing is not confirmed, pieces add up to the whole.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use perpend::Result;
 use perpend::audit::audit;
@@ -142,7 +143,7 @@ fn a_faulty_trainer_fails_the_claims_that_see_its_fault_and_not_those_that_it_do
     let mut wrong = Vec::new();
     for (trainer, seen_by, unconcerned) in trainers {
         for claim in ALL {
-            let options = Options { cases: 200, ..Options::default() };
+            let options = Options { cases: 200, shrinking: Duration::ZERO, ..Options::default() };
             let report = check(*claim, trainer, &options, &|_| {}).unwrap();
             match &report.failure {
                 None if seen_by.contains(&claim.id()) => {
@@ -188,7 +189,9 @@ fn zero_gradients_are_undecided_and_never_confirmed() {
     }
     assert_eq!(audit.exit_code(), ExitCode::Undecided);
     for claim in ALL {
-        let report = check(*claim, &Idle, &Options { cases: 20, ..Options::default() }, &|_| {}).unwrap();
+        let report =
+            check(*claim, &Idle, &Options { cases: 20, shrinking: Duration::ZERO, ..Options::default() }, &|_| {})
+                .unwrap();
         assert_ne!(report.status, Status::Passed, "{} passes on a trainer that does nothing", claim.id());
     }
 }
