@@ -8,23 +8,28 @@
 //! ```
 //!
 //! What the part says of itself (its [`Status`] for each condition) decides what is demanded of it: a claim whose conditions it
-//! does not meet is *outside* and demands nothing. Before any claim, an encoder's and a loss's derivatives are checked.
+//! does not meet is *outside* and demands nothing. The derivatives of an encoder or a loss have a test of their own: where that
+//! fails, the others tell little.
 
 use std::fmt::Debug;
 
-use proptest::strategy::{Just, Strategy};
+use proptest::strategy::{Just, Strategy, ValueTree};
+use proptest::test_runner::TestRunner;
 
 use crate::claims::check::{Failure, Options, Report, Status as Checked, check as check_claim, check_on};
 use crate::claims::{Claim, find};
 use crate::condition::Condition;
 use crate::encoder::{self, Architecture, EncoderKind};
-use crate::error::Result;
+use crate::error::{Error, Result};
+use crate::geometry::norm_f64;
+use crate::jacobian::{self, Effort, check_gradient};
 use crate::loss::{self, Loss, Objective, ObjectiveFunction};
 use crate::optimizer::{self, Method, Optimizer, Schedule, Update};
-use crate::reference::Reference;
-use crate::scenario::random::{Encoders, Optimizers, Parts};
+use crate::reference::{Reference, Session};
+use crate::scenario::Scenario;
+use crate::scenario::random::{Encoders, Family, Optimizers, Parts, scenarios_of};
 use crate::trainer::Trainer;
-use crate::trajectory::Similarity;
+use crate::trajectory::{Side, Similarity};
 use crate::verdict::Status;
 
 /// What is put through the suite: one part of one's own, the others drawn at random.
@@ -128,6 +133,71 @@ pub fn check(subject: &Subject, claim: &dyn Claim, options: &Options) -> Result<
     Ok(Outcome::Checked(Box::new(report)))
 }
 
+/// How many models the derivatives of a part are judged in.
+const MODELS: usize = 64;
+
+/// Holds the derivatives of an encoder or a loss against Taylor rate, differences and dual numbers in random models, and returns
+/// the first disagreement; None where all agree, or where the part has none.
+///
+/// # Errors
+/// An internal one if none of the models could be judged.
+pub fn derivatives(subject: &Subject) -> Result<Option<jacobian::Report>> {
+    let mut parts = Parts::from(Family::default());
+    match &subject.part {
+        Part::Encoder(encoder) => parts.encoders = Just(encoder.clone()).boxed(),
+        Part::Loss(loss) => parts.losses = Just(loss.clone()).boxed(),
+        Part::Optimizer(_) | Part::Trainer => return Ok(None),
+    }
+    let mut runner = TestRunner::deterministic();
+    let strategy = scenarios_of(parts);
+    let mut agreed = 0;
+    for _ in 0..MODELS {
+        let scenario = strategy.new_tree(&mut runner).map_err(Error::internal)?.current();
+        if !can_be_differentiated(&scenario)? {
+            continue;
+        }
+        let report = check_gradient(&scenario, Effort::default())?;
+        match report.outcome() {
+            jacobian::Outcome::Disagrees => return Ok(Some(report)),
+            jacobian::Outcome::Agrees => agreed += 1,
+            jacobian::Outcome::Undecided => {}
+        }
+    }
+    match agreed {
+        0 => Err(Error::internal("no model could be judged: its gradients are zeros or hidden by rounding")),
+        _ => Ok(None),
+    }
+}
+
+/// Whether every embedding has a direction and, for inner products, a length whose exponentials are numbers.
+fn can_be_differentiated(scenario: &Scenario) -> Result<bool> {
+    let model = scenario.materialise()?;
+    let session = Session::<f64>::new(&model);
+    let mut norms = Side::ALL.into_iter().flat_map(|side| {
+        let session = &session;
+        (0..scenario.tower(side).rows).map(move |row| norm_f64(&session.embedding(side, row)))
+    });
+    // e^(8·8/τ) for the smallest temperature drawn, 1/8, is a number.
+    let longest = if scenario.loss.similarity == Similarity::Dot {
+        8.0
+    } else {
+        f64::INFINITY
+    };
+    Ok(norms.all(|norm| norm > 0.0 && norm < longest))
+}
+
+/// The body of the test of derivatives that [`suite!`](crate::suite!) makes.
+///
+/// # Panics
+/// If two ways to a derivative disagree, with the block of parameters and the entry.
+pub fn demand_derivatives(subject: &Subject) {
+    match derivatives(subject) {
+        Ok(None) => {}
+        Ok(Some(report)) => panic!("{report}"),
+        Err(error) => panic!("{error}"),
+    }
+}
+
 /// The body of the tests that [`suite!`](crate::suite!) makes.
 ///
 /// # Panics
@@ -216,6 +286,11 @@ macro_rules! suite {
                 $crate::suite::demand(&$subject, $id);
             }
         )*
+
+        #[test]
+        fn derivatives() {
+            $crate::suite::demand_derivatives(&$subject);
+        }
 
         #[test]
         fn every_claim_is_tested() {

@@ -2,9 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{chosen, colour, print, print_json, progress, seconds};
 use rayon::prelude::*;
 
+use super::{chosen, colour, print, print_json, progress, seconds};
 use crate::error::{Error, Result};
 use crate::files;
 use crate::necessity::search::{self, Found, Options};
@@ -61,18 +61,16 @@ fn hunt(arguments: &Arguments, format: Format) -> Result<ExitCode> {
     let bar = progress(pairs.len() as u64, "{msg:50} {bar:30} {pos}/{len} {eta}");
     let hunted = pairs.par_iter().map(|(claim, condition)| {
         let witness = search::search(*claim, *condition, &options)?;
+        // Kept as soon as it is found: an interrupted search loses nothing.
+        if let (Some(folder), Some(witness)) = (&arguments.write, &witness) {
+            keep(folder, witness, arguments.force)?;
+        }
         bar.set_message(format!("{} without {condition}", claim.id()));
         bar.inc(1);
         Ok((claim.id(), *condition, witness))
     });
     let found = hunted.collect::<Result<Vec<_>>>()?;
     bar.finish_and_clear();
-    if let Some(folder) = &arguments.write {
-        found
-            .iter()
-            .filter_map(|(_, _, witness)| witness.as_ref())
-            .try_for_each(|witness| keep(folder, witness, arguments.force))?;
-    }
     match format {
         Format::Json => print_json(&json::witnesses(&found))?,
         _ => print(&terminal::witnesses(&found))?,

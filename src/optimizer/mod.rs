@@ -333,11 +333,6 @@ impl<F: Real> Stepper<F> {
         touched || (self.rows == Rows::Dense && self.moves_without_gradient)
     }
 
-    /// Whether a row without a gradient moves, or its state does, if and only if it was looked up.
-    pub fn asks_for_lookups(&self) -> bool {
-        self.rows == Rows::Lazy && self.moves_without_gradient
-    }
-
     /// Moves one visited row: clipping, decay, the rule, constraints.
     pub fn move_row(&mut self, row: usize, time: u64, rate: &F, parameters: &mut [F], gradient: &[F]) {
         self.keepers.iter_mut().for_each(|keeper| keeper.before(row, parameters));

@@ -125,13 +125,10 @@ impl<F: Real> Session<F> {
         self.state(side).private
     }
 
-    /// Whether the tower's parameters are something else than its embeddings, and one table `[rows, width]` says all of their
-    /// steps: a rule that asks which rows were looked up cannot be read off several tables in one.
+    /// Whether the tower has parameters that are something else than its embeddings.
     pub fn has_own_parameters(&self, side: Side) -> bool {
         let state = self.state(side);
-        let one = state.private || state.tables.len() == 1;
-        let told = one || !state.steppers.iter().any(Stepper::asks_for_lookups);
-        !state.lookup && !state.tables.is_empty() && told
+        !state.lookup && !state.tables.is_empty()
     }
 
     /// The gradient of every embedding that the last step had one for. Where the other tower pools the rows of a lookup, it

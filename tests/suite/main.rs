@@ -11,6 +11,7 @@ mod necessity;
 mod optimizer_rules;
 mod optimizers;
 mod oracle;
+mod own_parts;
 mod recordings;
 mod samplers;
 mod specimens;
