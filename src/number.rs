@@ -10,6 +10,7 @@
 
 mod forward;
 
+use std::cell::Cell;
 use std::cmp::Ordering;
 use std::fmt::Debug;
 use std::ops::{Add, Div, Mul, Neg, Sub};
@@ -257,6 +258,29 @@ impl<const BITS: i32> Running<BITS> {
         // 0·∞: nothing is known.
         Running { value, error: if error.is_nan() { f64::INFINITY } else { error } }
     }
+    /// What `work` returns, and whether it compared numbers that are equal within their errors. A branch may then have been
+    /// rounding's choice, and the bounds that `work` carried say nothing of the other branch.
+    ///
+    /// ```
+    /// use perpend::number::Running;
+    /// let (a, b) = (Running::<53>::uncertain(1.0, 0.25), Running::<53>::uncertain(1.5, 0.25));
+    /// assert_eq!(Running::<53>::watch(|| a < b), (true, true));
+    /// assert_eq!(Running::<53>::watch(|| a < b + b), (true, false));
+    /// ```
+    pub fn watch<T>(work: impl FnOnce() -> T) -> (T, bool) {
+        let before = UNCERTAIN.replace(false);
+        let result = work();
+        let noticed = UNCERTAIN.replace(before);
+        UNCERTAIN.set(before || noticed);
+        (result, noticed)
+    }
+    /// Numbers without errors compare with certainty, also where they are equal.
+    fn notice(&self, other: &Self) {
+        let room = self.error + other.error;
+        if room > 0.0 && (self.value - other.value).abs() <= room {
+            UNCERTAIN.set(true);
+        }
+    }
     /// A value known only to within `error`.
     pub fn uncertain(value: f64, error: f64) -> Self {
         Running { value, error }
@@ -310,13 +334,20 @@ impl<const BITS: i32> Neg for Running<BITS> {
         Running { value: -self.value, error: self.error }
     }
 }
+thread_local! {
+    /// Whether a comparison of this thread could have come out otherwise: see [`Running::watch`].
+    static UNCERTAIN: Cell<bool> = const { Cell::new(false) };
+}
+
 impl<const BITS: i32> PartialEq for Running<BITS> {
     fn eq(&self, other: &Self) -> bool {
+        self.notice(other);
         self.value == other.value
     }
 }
 impl<const BITS: i32> PartialOrd for Running<BITS> {
     fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        self.notice(other);
         self.value.partial_cmp(&other.value)
     }
 }
@@ -362,7 +393,12 @@ impl<const BITS: i32> Real for Running<BITS> {
         Self::rounded(self.value.ln(), inherited)
     }
     fn max(self, other: Self) -> Self {
-        let (larger, smaller) = if other > self { (other, self) } else { (self, other) };
+        // Whichever is taken, the result is bounded: the comparison decides nothing.
+        let (larger, smaller) = if other.value > self.value {
+            (other, self)
+        } else {
+            (self, other)
+        };
         // |max(a, b) − max(a', b')| ≤ max(|a − a'|, |b − b'|); the smaller number counts only if it may be the larger.
         let reaches = smaller.value + smaller.error >= larger.value - larger.error;
         let error = if reaches {

@@ -68,7 +68,7 @@ fn judge(rows: &std::collections::BTreeMap<u64, RowSummary>, dim: usize, times: 
 
 /// False: twice the number.
 fn twice(materialised: &Materialised, trainer: &dyn Trainer) -> Result<Observation> {
-    let rows = runs::row_summaries(&trainer.train(materialised)?)?;
+    let rows = runs::row_summaries(&trainer.train(materialised)?, materialised)?;
     Ok(judge(&rows, materialised.scenario.dim, 2.0))
 }
 

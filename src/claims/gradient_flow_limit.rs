@@ -72,16 +72,19 @@ fn examine_by(materialised: &Materialised, trainer: &dyn Trainer, vanishing: fn(
     let scenario = runs::with_fixed_users(materialised);
     let cuts = CUTS
         .into_iter()
-        .map(|k| trainer.train(&cut(&scenario, k).materialise()?))
+        .map(|k| {
+            let model = cut(&scenario, k).materialise()?;
+            Ok((trainer.train(&model)?, model))
+        })
         .collect::<Result<Vec<_>>>()?;
     let mut largest = vec![0.0; scenario.item.rows];
-    for trajectory in &cuts {
+    for (trajectory, _) in &cuts {
         raise(&mut largest, trajectory)?;
     }
     let rates: Vec<f64> = (0..scenario.steps as u64).map(|t| scenario.item.optimizer.schedule().at(t)).collect();
     let mut tally = Tally::default();
-    for (k, trajectory) in CUTS.into_iter().zip(&cuts) {
-        for (row, summary) in runs::row_summaries(trajectory)? {
+    for (k, (trajectory, model)) in CUTS.into_iter().zip(&cuts) {
+        for (row, summary) in runs::row_summaries(trajectory, model)? {
             let spherical = largest[row as usize];
             if spherical == 0.0 {
                 continue;

@@ -370,6 +370,14 @@ fn observe_claim(claim: &dyn Claim, trajectory: &Trajectory, scenario: Option<&M
             return Err(Error::input("the trainer's trajectory", shape(expected), shape(found)));
         }
     }
+    let context = context(trajectory, tower, scenario)?;
+    let facts = gather_for(&[claim], tower, &context)?;
+    Ok(claim.observe(&facts, &context))
+}
+
+/// What is known of an item tower: what the header declares and, where the scenario is known, how its encoder computes
+/// embeddings and which terms cancelled in its gradients.
+fn context(trajectory: &Trajectory, tower: &Tower<'_>, scenario: Option<&Materialised>) -> Result<Context> {
     let mut context = Context::declared(trajectory, tower, &survey(tower)?);
     // A rule moves parameters. Where these are neither the embeddings nor recorded, there is nothing to replay it on.
     if !context.is_table && tower.parameters().is_none() {
@@ -385,8 +393,7 @@ fn observe_claim(claim: &dyn Claim, trajectory: &Trajectory, scenario: Option<&M
     if let (Some(materialised), Some(parameters)) = (scenario, tower.parameters()) {
         context.encoding = encoding(materialised, Side::Item, &parameters)?;
     }
-    let facts = gather_for(&[claim], tower, &context)?;
-    Ok(claim.observe(&facts, &context))
+    Ok(context)
 }
 
 /// The magnitudes that an encoder adds up for every (step, row): its own arithmetic on the absolute values of its private

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use crate::encoder::{EncoderKind, table::TableEncoder};
 use crate::error::{Error, Result};
-use crate::facts::{Context, Measured, RowSummary, Tally, gather, survey};
+use crate::facts::{Measured, RowSummary, Tally, gather};
 use crate::geometry::norm_f64;
 use crate::number::Running;
 use crate::optimizer::{Optimizer, Update, sgd::Sgd};
@@ -85,7 +85,7 @@ pub(super) fn compare(
 
 /// What the reference's rounding can have changed in the item embeddings of a run: a bound on ‖fl(q_t) − q_t‖ for every step
 /// and row, `[T+1, N]`. The run is made once more on numbers that carry their bound; it is infinite from where a divisor may
-/// be zero.
+/// be zero or rounding may have chosen a branch: a kink, a threshold, a sign of nothing.
 pub(super) fn rounding_bounds(materialised: &Materialised) -> RoundingBounds {
     match materialised.scenario.precision {
         Precision::F32 => carried::<24>(materialised),
@@ -110,16 +110,20 @@ fn carried<const BITS: i32>(materialised: &Materialised) -> RoundingBounds {
     let mut session = Session::<Running<BITS>>::new(materialised);
     let rows = materialised.scenario.item.rows;
     let mut values = Vec::with_capacity((materialised.batches.len() + 1) * rows);
-    let mut note = |session: &Session<Running<BITS>>| {
+    let mut chosen = false;
+    let mut note = |session: &Session<Running<BITS>>, chosen: bool| {
         values.extend((0..rows).map(|row| {
             let q = session.embedding(Side::Item, row);
-            norm_f64(&q.iter().map(|x| x.error()).collect::<Vec<_>>())
+            match chosen {
+                true => f64::INFINITY,
+                false => norm_f64(&q.iter().map(|x| x.error()).collect::<Vec<_>>()),
+            }
         }));
     };
-    note(&session);
+    note(&session, chosen);
     for batch in &materialised.batches {
-        session.step(batch);
-        note(&session);
+        chosen |= Running::<BITS>::watch(|| session.step(batch)).1;
+        note(&session, chosen);
     }
     RoundingBounds { rows, values }
 }
@@ -153,10 +157,10 @@ pub(super) fn item_tables(scenario: &mut Scenario) -> &mut Vec<Vec<f64>> {
     }
 }
 
-/// What the laws of growth see of every item row of a run, by what its header declares.
-pub(super) fn row_summaries(trajectory: &Trajectory) -> Result<BTreeMap<u64, RowSummary>> {
+/// What the laws of growth see of every item row of a run of the scenario.
+pub(super) fn row_summaries(trajectory: &Trajectory, materialised: &Materialised) -> Result<BTreeMap<u64, RowSummary>> {
     let tower = tower(trajectory, Side::Item)?;
-    let context = Context::declared(trajectory, &tower, &survey(&tower)?);
+    let context = super::context(trajectory, &tower, Some(materialised))?;
     Ok(gather(&tower, &context, &[])?.rows)
 }
 

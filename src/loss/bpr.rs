@@ -10,7 +10,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{ObjectiveFunction, Problem, Similarities, Steepness, share};
+use super::{ObjectiveFunction, Problem, Similarities, Steepness, pairwise};
 use crate::number::Real;
 
 /// Bayesian personalised ranking with a temperature.
@@ -49,25 +49,9 @@ impl ObjectiveFunction for Bpr {
     }
     fn evaluate<F: Real>(&self, similarities: &mut Similarities<F>) -> F {
         let temperature = F::from_f64(self.temperature);
-        let mut loss = F::zero();
-        for pair in 0..similarities.pairs() {
-            let candidates = similarities.candidates(pair);
-            let negatives: Vec<usize> = candidates.negatives().collect();
-            if negatives.is_empty() {
-                continue;
-            }
-            let share = share::<F>(similarities.pairs()) * share::<F>(negatives.len());
-            let values = similarities.of(pair, &candidates);
-            let target = candidates.target();
-            let mut coefficients = vec![F::zero(); values.len()];
-            for place in negatives {
-                let (value, slope) = softplus((values[place].clone() - values[target].clone()) / temperature.clone());
-                loss = loss + value * share.clone();
-                coefficients[place] = slope * share.clone() / temperature.clone();
-                coefficients[target] = coefficients[target].clone() - coefficients[place].clone();
-            }
-            similarities.pull(pair, &candidates, &coefficients);
-        }
-        loss
+        pairwise(similarities, |difference| {
+            let (value, slope) = softplus(difference / temperature.clone());
+            (value, slope / temperature.clone())
+        })
     }
 }

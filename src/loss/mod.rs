@@ -336,6 +336,30 @@ fn cross_entropy<F: Real>(logits: &[F], candidates: &Candidates) -> (F, Vec<F>) 
     (normaliser - logits[target].clone(), residuals)
 }
 
+/// The mean over pairs of the mean over negatives of f(s_j − s⁺). `f` gives its value and its slope.
+fn pairwise<F: Real>(similarities: &mut Similarities<F>, f: impl Fn(F) -> (F, F)) -> F {
+    let mut loss = F::zero();
+    for pair in 0..similarities.pairs() {
+        let candidates = similarities.candidates(pair);
+        let negatives: Vec<usize> = candidates.negatives().collect();
+        if negatives.is_empty() {
+            continue;
+        }
+        let share = share::<F>(similarities.pairs()) * share::<F>(negatives.len());
+        let values = similarities.of(pair, &candidates);
+        let target = candidates.target();
+        let mut coefficients = vec![F::zero(); values.len()];
+        for place in negatives {
+            let (value, slope) = f(values[place].clone() - values[target].clone());
+            loss = loss + value * share.clone();
+            coefficients[place] = slope * share.clone();
+            coefficients[target] = coefficients[target].clone() - coefficients[place].clone();
+        }
+        similarities.pull(pair, &candidates, &coefficients);
+    }
+    loss
+}
+
 /// max(x, 0), or None where it is 0. At the kink it is 0 with derivative 0, as a constant, so that dual numbers see the same.
 fn hinge<F: Real>(x: F) -> Option<F> {
     (x > F::zero()).then_some(x)

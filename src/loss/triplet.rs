@@ -10,7 +10,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{ObjectiveFunction, Problem, Similarities, hinge, share};
+use super::{ObjectiveFunction, Problem, Similarities, hinge, pairwise};
 use crate::number::Real;
 
 /// The triplet margin loss.
@@ -30,26 +30,9 @@ impl ObjectiveFunction for Triplet {
     }
     fn evaluate<F: Real>(&self, similarities: &mut Similarities<F>) -> F {
         let margin = F::from_f64(self.margin);
-        let mut loss = F::zero();
-        for pair in 0..similarities.pairs() {
-            let candidates = similarities.candidates(pair);
-            let negatives: Vec<usize> = candidates.negatives().collect();
-            if negatives.is_empty() {
-                continue;
-            }
-            let share = share::<F>(similarities.pairs()) * share::<F>(negatives.len());
-            let values = similarities.of(pair, &candidates);
-            let target = candidates.target();
-            let mut coefficients = vec![F::zero(); values.len()];
-            for place in negatives {
-                if let Some(value) = hinge(margin.clone() - values[target].clone() + values[place].clone()) {
-                    loss = loss + value * share.clone();
-                    coefficients[place] = share.clone();
-                    coefficients[target] = coefficients[target].clone() - share.clone();
-                }
-            }
-            similarities.pull(pair, &candidates, &coefficients);
-        }
-        loss
+        pairwise(similarities, |difference| match hinge(margin.clone() + difference) {
+            Some(value) => (value, F::one()),
+            None => (F::zero(), F::zero()),
+        })
     }
 }

@@ -51,8 +51,9 @@ impl<F: Real> Encoder<F> for Sum {
         a.iter().zip(b).map(|(a, b)| a.clone() + b.clone()).collect()
     }
     fn backward(&self, _tables: &[Table<F>], row: usize, upstream: &[F], gradients: &mut [Gradient<F>]) {
-        for table in self.first..self.first + if self.forgets { 1 } else { 2 } {
-            add_scaled(gradients[table].accumulate(row), F::one(), upstream);
+        let terms = if self.forgets { 1 } else { 2 };
+        for gradient in gradients.iter_mut().skip(self.first).take(terms) {
+            add_scaled(gradient.accumulate(row), F::one(), upstream);
         }
     }
 }
