@@ -48,6 +48,12 @@ impl Default for Options {
     }
 }
 
+/// Random scenarios that the test of each claim judges: `PERPEND_CASES`, or 500.
+#[cfg(test)]
+pub(super) fn cases_of_tests() -> u64 {
+    std::env::var("PERPEND_CASES").map_or(500, |text| text.parse().expect("PERPEND_CASES is a number of scenarios"))
+}
+
 /// How a check ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]

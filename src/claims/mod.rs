@@ -13,11 +13,12 @@ macro_rules! theorem {
             #[test]
             fn $name() {
                 let claim: &dyn crate::claims::Claim = &super::$claim;
-                let options = crate::claims::check::Options { cases: 500, ..Default::default() };
+                let cases = crate::claims::check::cases_of_tests();
+                let options = crate::claims::check::Options { cases, ..Default::default() };
                 let report = crate::claims::check::check(claim, &crate::reference::Reference, &options, &|_| {}).unwrap();
                 let text = crate::report::terminal::failure_text(&report, "reference");
                 assert_eq!(report.status, crate::claims::check::Status::Passed, "{text}");
-                assert_eq!(report.cases, claim.about().sampling.wanted(500));
+                assert_eq!(report.cases, claim.about().sampling.wanted(cases));
                 insta::assert_snapshot!(crate::claims::specimen::reference_observation(claim), @$snapshot);
             }
         }
