@@ -208,6 +208,8 @@ impl Claim for PermutationEquivariance {
             Specimen::named("a shared linear encoder", specimen::shared_linear),
             Specimen::named("a private two-layer encoder", specimen::two_layer),
             Specimen::named("a deep user tower trained by Adam", specimen::deep_user_tower),
+            Specimen::named("SGDP that tests the table as one vector", specimen::sgdp_of_tables),
+            Specimen::named("AdamP that tests the table as one vector", specimen::adamp_of_tables),
         ]
     }
 }

@@ -6,7 +6,8 @@ use crate::encoder::{EncoderKind, table::TableEncoder};
 use crate::error::Result;
 use crate::loss::{EpsilonOn, Loss, Objective};
 use crate::optimizer::decay::Form;
-use crate::optimizer::{Decay, Optimizer, adam::Adam, heavy_ball::HeavyBall, sgd::Sgd};
+use crate::optimizer::projection::{Projection, View};
+use crate::optimizer::{Decay, Optimizer, adam::Adam, adamp::Adamp, heavy_ball::HeavyBall, sgd::Sgd, sgdp::Sgdp};
 use crate::reference::{Fault, Faulty};
 use crate::rounding::Precision;
 use crate::sampler::{Negatives, Sampler, in_batch::InBatch};
@@ -211,6 +212,26 @@ pub fn with_encoder(seed: u64, encoder: EncoderKind) -> Scenario {
 pub fn dot_product(seed: u64) -> Scenario {
     let mut scenario = plain(seed);
     scenario.loss.similarity = Similarity::Dot;
+    scenario
+}
+
+/// Inner products by SGDP whose table may pass the test that single rows fail.
+pub fn sgdp_of_tables(seed: u64) -> Scenario {
+    let mut scenario = dot_product(seed);
+    let lr = scenario.item.optimizer.schedule().clone();
+    let projection = Projection { view: View::RowThenTable, delta: 1.0, decay_ratio: 1.0 };
+    let rule = Sgdp { lr, momentum: 0.5, dampening: 0.0, epsilon: 0.0, projection, decay: None, rows: Rows::Dense };
+    scenario.item.optimizer = Optimizer::Sgdp(rule);
+    scenario
+}
+
+/// The same by AdamP.
+pub fn adamp_of_tables(seed: u64) -> Scenario {
+    let mut scenario = dot_product(seed);
+    let lr = scenario.item.optimizer.schedule().clone();
+    let projection = Projection { view: View::RowThenTable, delta: 1.0, decay_ratio: 1.0 };
+    let rule = Adamp { lr, betas: (0.5, 0.75), epsilon: 1e-8, projection, decay: None, rows: Rows::Dense };
+    scenario.item.optimizer = Optimizer::Adamp(rule);
     scenario
 }
 

@@ -338,3 +338,28 @@ fn transposed_vector<F: Real>(weight: &[F], width: usize, g: &[F]) -> Vec<F> {
     }
     product
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::strategy::{Strategy, ValueTree};
+    use proptest::test_runner::TestRunner;
+
+    use super::*;
+    use crate::scenario::random::kinds;
+
+    #[test]
+    fn only_sums_of_private_products_state_the_roundings_of_a_term() {
+        let mut runner = TestRunner::deterministic();
+        for (name, strategy) in kinds() {
+            let encoder = strategy.new_tree(&mut runner).unwrap().current();
+            let stated = encoder.roundings(4);
+            assert_eq!(
+                stated.is_some(),
+                ["affine", "two-layer", "gain-vector", "projection", "dropout"].contains(&name),
+                "{name}: {stated:?}"
+            );
+            // A product is one rounding at least.
+            assert!(stated.is_none_or(|roundings| roundings >= 1), "{name}: {stated:?}");
+        }
+    }
+}
