@@ -10,25 +10,29 @@ use serde::Serialize;
 
 use super::Claim;
 use super::specimen::Specimen;
+use crate::condition::Condition;
 use crate::error::{Error, Result};
 use crate::geometry::norm_f64;
 use crate::reference::{Reference, Session};
 use crate::scenario::random::{Parts, scenarios_of};
+use crate::scenario::simpler::simpler;
 use crate::scenario::{Materialised, Scenario};
 use crate::trainer::Trainer;
 use crate::trajectory::Side;
-use crate::verdict::{Observation, Observed};
+use crate::verdict::{Observation, Observed, Status as ConditionStatus};
 
 /// A twin must exceed its allowance this many times.
 pub const TWIN_MARGIN: f64 = 100.0;
 /// Seeds that a twin and a control are tried with.
 pub const SPECIMEN_SEEDS: u64 = 16;
 /// How long a failing case is shrunk where nothing else is asked for.
-const SHRINKING: Duration = Duration::from_secs(5);
+const SHRINKING: Duration = Duration::from_secs(60);
 
 /// Of this many scenarios at least one should be implemented by the trainer; beyond that, those that it turns down are no
 /// longer replaced by others.
 const TURNED_DOWN_AT_MOST: u64 = 5;
+/// How many may be turned down before the first is judged, however few are asked for.
+const PATIENCE: u64 = 20;
 
 /// How the reason begins where too few scenarios could be judged.
 const GAVE_UP: &str = "the generator gave up";
@@ -187,6 +191,41 @@ fn examine(claim: &dyn Claim, scenario: &Scenario, trainer: &dyn Trainer) -> Out
     }
 }
 
+/// What a scenario shows to be wrong, if it does.
+fn failure_on(claim: &dyn Claim, scenario: &Scenario, trainer: &dyn Trainer) -> Option<Failure> {
+    match examine(claim, scenario, trainer) {
+        Outcome::Judged(observation) if observation.observed == Observed::Breaks => {
+            let reason = observation.note.clone();
+            Some(Failure { observation: Some(*observation), ..Failure::because(scenario.clone(), reason) })
+        }
+        Outcome::Failed(error) => Some(Failure::of(scenario.clone(), error)),
+        _ => None,
+    }
+}
+
+/// Makes a failing scenario simpler, one change at a time, as long as the same goes wrong: the claim breaks, or the trainer
+/// answers with an error. Conditions of the claim that were met stay met.
+fn smallest(claim: &dyn Claim, mut found: Failure, trainer: &dyn Trainer, time: Duration) -> Failure {
+    let start = Instant::now();
+    let unmet = |scenario: &Scenario| {
+        let unmet = |condition: &&Condition| matches!(claim.status(scenario, **condition), ConditionStatus::Unmet(_));
+        claim.conditions().iter().filter(unmet).count()
+    };
+    loop {
+        let same = |failure: &Failure| {
+            failure.error.is_some() == found.error.is_some() && !failure.error.as_ref().is_some_and(Error::is_trainer)
+        };
+        let next = simpler(&found.scenario)
+            .take_while(|_| start.elapsed() < time)
+            .filter(|scenario| unmet(scenario) <= unmet(&found.scenario))
+            .find_map(|scenario| failure_on(claim, &scenario, trainer).filter(same));
+        match next {
+            Some(next) => found = next,
+            None => return found,
+        }
+    }
+}
+
 /// Checks one claim with a trainer: random scenarios of what it implements, and twins and controls.
 ///
 /// Twins and controls are trained by the reference, whoever the trainer is: they show that this check can fail and does not
@@ -246,36 +285,29 @@ pub fn check_on(
         let config = Config {
             cases: share as u32,
             failure_persistence: None,
-            max_global_rejects: 1000 + (4 + TURNED_DOWN_AT_MOST as u32) * share as u32,
+            max_global_rejects: 1000 + PATIENCE as u32 + (4 + TURNED_DOWN_AT_MOST as u32) * share as u32,
             // A trainer may implement only what is rarely drawn.
             max_local_rejects: u32::MAX,
-            max_shrink_time: options.shrinking.as_millis() as u32,
-            // The largest value stands for a default; the one below it for no limit but the time.
-            max_shrink_iters: if options.shrinking.is_zero() { 0 } else { u32::MAX - 1 },
+            // The smallest case is looked for below, change by change; a new draw at every change of sizes takes too long.
+            max_shrink_iters: 0,
             ..Config::default()
         };
         let mut runner = TestRunner::new_with_rng(config, TestRng::from_seed(RngAlgorithm::ChaCha, &seed));
-        let shrinking = AtomicBool::new(false);
         let [judged, turned_down] = [const { AtomicU64::new(0) }; 2];
         let result = runner.run(&scenarios_of(parts), |scenario| {
-            let counted = !shrinking.load(Ordering::Relaxed);
-            let begin_shrinking = || {
-                shrinking.store(true, Ordering::Relaxed);
-                stop.store(true, Ordering::Relaxed);
-            };
-            if counted && (stop.load(Ordering::Relaxed) || out_of_time()) {
+            if stop.load(Ordering::Relaxed) || out_of_time() {
                 return Ok(());
             }
             match examine(claim, &scenario, trainer) {
                 Outcome::Rejected => {
-                    rejected.fetch_add(u64::from(counted), Ordering::Relaxed);
+                    rejected.fetch_add(1, Ordering::Relaxed);
                     Err(TestCaseError::reject("an embedding without a direction"))
                 }
                 Outcome::Unsupported => {
-                    unsupported.fetch_add(u64::from(counted), Ordering::Relaxed);
+                    unsupported.fetch_add(1, Ordering::Relaxed);
                     let turned_down = turned_down.fetch_add(1, Ordering::Relaxed);
                     // Another scenario takes its place, unless nearly all are turned down.
-                    if turned_down < share + (TURNED_DOWN_AT_MOST - 1) * judged.load(Ordering::Relaxed) {
+                    if turned_down < share.max(PATIENCE) + (TURNED_DOWN_AT_MOST - 1) * judged.load(Ordering::Relaxed) {
                         Err(TestCaseError::reject("not implemented by the trainer"))
                     } else {
                         Ok(())
@@ -289,23 +321,21 @@ pub fn check_on(
                     Ok(())
                 }
                 Outcome::Failed(error) => {
-                    begin_shrinking();
+                    stop.store(true, Ordering::Relaxed);
                     Err(TestCaseError::fail(error.to_string()))
                 }
                 Outcome::Judged(observation) => {
                     if observation.observed == Observed::Inconclusive {
-                        inconclusive.fetch_add(u64::from(counted), Ordering::Relaxed);
+                        inconclusive.fetch_add(1, Ordering::Relaxed);
                         return Err(TestCaseError::reject("nothing to judge"));
                     }
-                    if counted {
-                        judged.fetch_add(1, Ordering::Relaxed);
-                        cases.fetch_add(1, Ordering::Relaxed);
-                        progress(1);
-                        let mut worst = worst.lock().expect("no thread panics while it holds the lock");
-                        *worst = worst.max(observation.margin());
-                    }
+                    judged.fetch_add(1, Ordering::Relaxed);
+                    cases.fetch_add(1, Ordering::Relaxed);
+                    progress(1);
+                    let mut worst = worst.lock().expect("no thread panics while it holds the lock");
+                    *worst = worst.max(observation.margin());
                     if observation.observed == Observed::Breaks {
-                        begin_shrinking();
+                        stop.store(true, Ordering::Relaxed);
                         return Err(TestCaseError::fail("breaks"));
                     }
                     Ok(())
@@ -314,13 +344,9 @@ pub fn check_on(
         });
         let found = match result {
             Ok(()) => return,
-            Err(TestError::Fail(_, scenario)) => match examine(claim, &scenario, trainer) {
-                Outcome::Judged(observation) => {
-                    let reason = observation.note.clone();
-                    Failure { observation: Some(*observation), ..Failure::because(scenario, reason) }
-                }
-                Outcome::Failed(error) => Failure::of(scenario, error),
-                _ => Failure::because(scenario, "a case failed once and not again"),
+            Err(TestError::Fail(_, scenario)) => match failure_on(claim, &scenario, trainer) {
+                Some(found) => smallest(claim, found, trainer, options.shrinking),
+                None => Failure::because(scenario, "a case failed once and not again"),
             },
             Err(TestError::Abort(reason)) => {
                 Failure::because(super::specimen::plain(0), format!("{GAVE_UP}: {reason}"))

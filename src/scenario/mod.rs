@@ -4,6 +4,7 @@
 
 mod capabilities;
 pub mod random;
+pub(crate) mod simpler;
 
 pub use capabilities::Capabilities;
 
