@@ -29,6 +29,7 @@ enum Kind {
     Input,
     NotFinite,
     Unsupported,
+    Trainer,
     Internal,
 }
 
@@ -74,6 +75,11 @@ impl Error {
         Self::new(Kind::Unsupported, "", format!("unsupported: {what}"))
     }
 
+    /// A foreign trainer that does not keep to the harness protocol, or is gone (exit code 5): who, and what happened.
+    pub fn trainer(who: impl fmt::Display, what: impl fmt::Display) -> Self {
+        Self::new(Kind::Trainer, who, what.to_string())
+    }
+
     /// A state that the program should never reach (exit code 70).
     pub fn internal(what: impl fmt::Display) -> Self {
         Self::new(Kind::Internal, "internal error", what.to_string())
@@ -109,11 +115,16 @@ impl Error {
         self.kind == Kind::Unsupported
     }
 
+    /// Whether a foreign trainer broke the harness protocol: nothing can be asked of it any more.
+    pub fn is_trainer(&self) -> bool {
+        self.kind == Kind::Trainer
+    }
+
     /// The process exit code that belongs to this error.
     pub fn exit_code(&self) -> ExitCode {
         match self.kind {
             Kind::Usage => ExitCode::Usage,
-            Kind::Input | Kind::NotFinite => ExitCode::Unreadable,
+            Kind::Input | Kind::NotFinite | Kind::Trainer => ExitCode::Unreadable,
             Kind::Unsupported => ExitCode::NothingChecked,
             Kind::Internal => ExitCode::Internal,
         }

@@ -16,6 +16,7 @@
 //! | [`scenario`] | what is trained, as a plain value; random scenarios |
 //! | [`presets`] | designs that people use, the conditions they meet, what they do |
 //! | [`trainer`], [`reference`](mod@reference) | values in, trajectory out; the reference core |
+//! | [`harness`] | trainers that are other programs, by the harness protocol |
 //! | [`jacobian`] | derivatives checked three ways; the Gram matrix JJᵀ |
 //! | [`training`], [`statistics`] | training on interactions, what came of it; rank statistics |
 //! | [`facts`] | one pass over a trajectory: the sums, maxima and histograms that claims are judged by |
@@ -45,6 +46,7 @@ mod error;
 pub mod facts;
 mod files;
 pub mod geometry;
+pub mod harness;
 pub mod interactions;
 pub mod jacobian;
 pub mod loss;

@@ -294,6 +294,9 @@ class Run:
             blocks = encoder.blocks(int(tower["rows"]), dim)
             run.towers[side] = Tower(int(tower["rows"]), encoder, optimizer, blocks)
         _, arrays = container.read(tables)
+        for name in ("shared", "in_batch", "log_q"):
+            if name in arrays:
+                raise Unsupported(f"{tables}: {name}")
         for side, values in run.towers.items():
 
             def table(name: str, shape: tuple[int, int], side: str = side) -> Numbers:

@@ -10,21 +10,29 @@ use serde::Serialize;
 
 use super::Claim;
 use super::specimen::Specimen;
-use crate::error::Result;
+use crate::condition::Condition;
+use crate::error::{Error, Result};
 use crate::geometry::norm_f64;
-use crate::reference::Session;
+use crate::reference::{Reference, Session};
 use crate::scenario::random::{Parts, scenarios_of};
+use crate::scenario::simpler::simpler;
 use crate::scenario::{Materialised, Scenario};
 use crate::trainer::Trainer;
 use crate::trajectory::Side;
-use crate::verdict::{Observation, Observed};
+use crate::verdict::{Observation, Observed, Status as ConditionStatus};
 
 /// A twin must exceed its allowance this many times.
 pub const TWIN_MARGIN: f64 = 100.0;
 /// Seeds that a twin and a control are tried with.
 pub const SPECIMEN_SEEDS: u64 = 16;
 /// How long a failing case is shrunk where nothing else is asked for.
-const SHRINKING: Duration = Duration::from_secs(5);
+const SHRINKING: Duration = Duration::from_secs(60);
+
+/// Of this many scenarios at least one should be implemented by the trainer; beyond that, those that it turns down are no
+/// longer replaced by others.
+const TURNED_DOWN_AT_MOST: u64 = 5;
+/// How many may be turned down before the first is judged, however few are asked for.
+const PATIENCE: u64 = 20;
 
 /// How the reason begins where too few scenarios could be judged.
 const GAVE_UP: &str = "the generator gave up";
@@ -102,11 +110,22 @@ pub struct Failure {
     pub observation: Option<Observation>,
     /// What went wrong.
     pub reason: String,
+    /// The trainer's error, where that is what went wrong.
+    #[serde(skip)]
+    pub error: Option<Error>,
     /// The file that the scenario was written to, if it was.
     pub case: Option<std::path::PathBuf>,
 }
 
 impl Failure {
+    fn because(scenario: Scenario, reason: impl Into<String>) -> Self {
+        Failure { scenario, observation: None, reason: reason.into(), error: None, case: None }
+    }
+
+    fn of(scenario: Scenario, error: Error) -> Self {
+        Failure { error: Some(error.clone()), ..Self::because(scenario, error.to_string()) }
+    }
+
     /// Whether nothing broke, but too few scenarios could show anything.
     pub fn gave_up(&self) -> bool {
         self.observation.is_none() && self.reason.starts_with(GAVE_UP)
@@ -146,7 +165,7 @@ enum Outcome {
     Judged(Box<Observation>),
     Rejected,
     Unsupported,
-    Failed(String),
+    Failed(Error),
 }
 
 /// An embedding of length 0 has no direction: no claim speaks of it.
@@ -161,7 +180,9 @@ pub(crate) fn has_directions(materialised: &Materialised) -> bool {
 fn examine(claim: &dyn Claim, scenario: &Scenario, trainer: &dyn Trainer) -> Outcome {
     let materialised = match scenario.materialise() {
         Ok(materialised) => materialised,
-        Err(error) => return Outcome::Failed(format!("the generator made an invalid scenario: {error}")),
+        Err(error) => {
+            return Outcome::Failed(Error::internal(format!("the generator made an invalid scenario: {error}")));
+        }
     };
     if !has_directions(&materialised) {
         return Outcome::Rejected;
@@ -172,11 +193,49 @@ fn examine(claim: &dyn Claim, scenario: &Scenario, trainer: &dyn Trainer) -> Out
         // An embedding that training drives to zero length, or a user tower that diverges, leaves numbers that no file
         // may hold: the scenario is outside the theory, and the generators' share of these is asserted to be small.
         Err(error) if error.is_not_finite() => Outcome::Rejected,
-        Err(error) => Outcome::Failed(error.to_string()),
+        Err(error) => Outcome::Failed(error),
     }
 }
 
-/// Checks one claim with a trainer: random scenarios, twins and controls.
+/// What a scenario shows to be wrong, if it does.
+fn failure_on(claim: &dyn Claim, scenario: &Scenario, trainer: &dyn Trainer) -> Option<Failure> {
+    match examine(claim, scenario, trainer) {
+        Outcome::Judged(observation) if observation.observed == Observed::Breaks => {
+            let reason = observation.note.clone();
+            Some(Failure { observation: Some(*observation), ..Failure::because(scenario.clone(), reason) })
+        }
+        Outcome::Failed(error) => Some(Failure::of(scenario.clone(), error)),
+        _ => None,
+    }
+}
+
+/// Makes a failing scenario simpler, one change at a time, as long as the same goes wrong: the claim breaks, or the trainer
+/// answers with an error. Conditions of the claim that were met stay met.
+fn smallest(claim: &dyn Claim, mut found: Failure, trainer: &dyn Trainer, time: Duration) -> Failure {
+    let start = Instant::now();
+    let unmet = |scenario: &Scenario| {
+        let unmet = |condition: &&Condition| matches!(claim.status(scenario, **condition), ConditionStatus::Unmet(_));
+        claim.conditions().iter().filter(unmet).count()
+    };
+    loop {
+        let same = |failure: &Failure| {
+            failure.error.is_some() == found.error.is_some() && !failure.error.as_ref().is_some_and(Error::is_trainer)
+        };
+        let next = simpler(&found.scenario)
+            .take_while(|_| start.elapsed() < time)
+            .filter(|scenario| unmet(scenario) <= unmet(&found.scenario))
+            .find_map(|scenario| failure_on(claim, &scenario, trainer).filter(same));
+        match next {
+            Some(next) => found = next,
+            None => return found,
+        }
+    }
+}
+
+/// Checks one claim with a trainer: random scenarios of what it implements, and twins and controls.
+///
+/// Twins and controls are trained by the reference, whoever the trainer is: they show that this check can fail and does not
+/// cry wolf, and a trainer that does not implement them changes nothing about that.
 ///
 /// # Errors
 /// Only what is wrong with the suite itself; a trainer that fails, or a claim that breaks, is in the report.
@@ -188,8 +247,11 @@ pub fn check(
 ) -> Result<Report> {
     let start = Instant::now();
     let mut report = check_on(claim, trainer, options, progress, &|| Parts::from(claim.family()));
-    report.twins = specimens(claim, &claim.twins(), trainer, true)?;
-    report.controls = specimens(claim, &claim.controls(), trainer, false)?;
+    if report.status == Status::Skipped || report.failure.as_ref().is_some_and(|failure| failure.error.is_some()) {
+        return Ok(report);
+    }
+    report.twins = specimens(claim, &claim.twins(), &Reference, true)?;
+    report.controls = specimens(claim, &claim.controls(), &Reference, false)?;
     if !report.twins.iter().chain(&report.controls).all(|specimen| specimen.as_expected) {
         report.status = Status::Failed;
     }
@@ -197,7 +259,7 @@ pub fn check(
     Ok(report)
 }
 
-/// Checks one claim with a trainer on random scenarios of these parts, without twins and controls.
+/// Checks one claim with a trainer on random scenarios of these parts as far as it implements them, without twins and controls.
 pub fn check_on(
     claim: &dyn Claim,
     trainer: &dyn Trainer,
@@ -209,62 +271,77 @@ pub fn check_on(
     let [cases, inconclusive, rejected, unsupported] = [const { AtomicU64::new(0) }; 4];
     let worst = Mutex::new(0.0_f64);
     let failure: Mutex<Option<Failure>> = Mutex::new(None);
+    let capabilities = trainer.capabilities();
+    let parts = || parts().within(&capabilities);
+    let implemented = parts().is_some();
     let stop = AtomicBool::new(false);
     let wanted = claim.about().sampling.wanted(options.cases);
     let out_of_time = || options.time.is_some_and(|time| start.elapsed() > time);
 
     // Independent streams of scenarios, a fixed number of them, so that the cases do not depend on the machine.
     const STREAMS: u64 = 8;
-    (0..STREAMS).into_par_iter().for_each(|stream| {
+    let run = |stream: u64| {
         let share = wanted / STREAMS + u64::from(stream < wanted % STREAMS);
-        if share == 0 {
+        let Some(parts) = parts().filter(|_| share > 0) else {
             return;
-        }
+        };
         let mut seed = [0; 32];
         seed[..8].copy_from_slice(&options.seed.to_le_bytes());
         seed[8..16].copy_from_slice(&stream.to_le_bytes());
         let config = Config {
             cases: share as u32,
             failure_persistence: None,
-            max_global_rejects: 1000 + 4 * share as u32,
-            max_shrink_time: options.shrinking.as_millis() as u32,
-            // The largest value stands for a default; the one below it for no limit but the time.
-            max_shrink_iters: if options.shrinking.is_zero() { 0 } else { u32::MAX - 1 },
+            max_global_rejects: 1000 + PATIENCE as u32 + (4 + TURNED_DOWN_AT_MOST as u32) * share as u32,
+            // A trainer may implement only what is rarely drawn.
+            max_local_rejects: u32::MAX,
+            // The smallest case is looked for below, change by change; a new draw at every change of sizes takes too long.
+            max_shrink_iters: 0,
             ..Config::default()
         };
         let mut runner = TestRunner::new_with_rng(config, TestRng::from_seed(RngAlgorithm::ChaCha, &seed));
-        let shrinking = AtomicBool::new(false);
-        let result = runner.run(&scenarios_of(parts()), |scenario| {
-            let counted = !shrinking.load(Ordering::Relaxed);
-            if counted && (stop.load(Ordering::Relaxed) || out_of_time()) {
+        let [judged, turned_down] = [const { AtomicU64::new(0) }; 2];
+        let result = runner.run(&scenarios_of(parts), |scenario| {
+            if stop.load(Ordering::Relaxed) || out_of_time() {
                 return Ok(());
             }
             match examine(claim, &scenario, trainer) {
                 Outcome::Rejected => {
-                    rejected.fetch_add(u64::from(counted), Ordering::Relaxed);
+                    rejected.fetch_add(1, Ordering::Relaxed);
                     Err(TestCaseError::reject("an embedding without a direction"))
                 }
                 Outcome::Unsupported => {
-                    unsupported.fetch_add(u64::from(counted), Ordering::Relaxed);
+                    unsupported.fetch_add(1, Ordering::Relaxed);
+                    let turned_down = turned_down.fetch_add(1, Ordering::Relaxed);
+                    // Another scenario takes its place, unless nearly all are turned down.
+                    if turned_down < share.max(PATIENCE) + (TURNED_DOWN_AT_MOST - 1) * judged.load(Ordering::Relaxed) {
+                        Err(TestCaseError::reject("not implemented by the trainer"))
+                    } else {
+                        Ok(())
+                    }
+                }
+                Outcome::Failed(error) if error.is_trainer() => {
+                    // It is gone, and no smaller scenario can be asked of it.
+                    stop.store(true, Ordering::Relaxed);
+                    let found = Failure::of(scenario, error);
+                    failure.lock().expect("no thread panics while it holds the lock").get_or_insert(found);
                     Ok(())
                 }
-                Outcome::Failed(reason) => {
-                    shrinking.store(true, Ordering::Relaxed);
-                    Err(TestCaseError::fail(reason))
+                Outcome::Failed(error) => {
+                    stop.store(true, Ordering::Relaxed);
+                    Err(TestCaseError::fail(error.to_string()))
                 }
                 Outcome::Judged(observation) => {
                     if observation.observed == Observed::Inconclusive {
-                        inconclusive.fetch_add(u64::from(counted), Ordering::Relaxed);
+                        inconclusive.fetch_add(1, Ordering::Relaxed);
                         return Err(TestCaseError::reject("nothing to judge"));
                     }
-                    if counted {
-                        cases.fetch_add(1, Ordering::Relaxed);
-                        progress(1);
-                        let mut worst = worst.lock().expect("no thread panics while it holds the lock");
-                        *worst = worst.max(observation.margin());
-                    }
+                    judged.fetch_add(1, Ordering::Relaxed);
+                    cases.fetch_add(1, Ordering::Relaxed);
+                    progress(1);
+                    let mut worst = worst.lock().expect("no thread panics while it holds the lock");
+                    *worst = worst.max(observation.margin());
                     if observation.observed == Observed::Breaks {
-                        shrinking.store(true, Ordering::Relaxed);
+                        stop.store(true, Ordering::Relaxed);
                         return Err(TestCaseError::fail("breaks"));
                     }
                     Ok(())
@@ -273,30 +350,28 @@ pub fn check_on(
         });
         let found = match result {
             Ok(()) => return,
-            Err(TestError::Fail(_, scenario)) => match examine(claim, &scenario, trainer) {
-                Outcome::Judged(observation) => {
-                    Failure { reason: observation.note.clone(), observation: Some(*observation), scenario, case: None }
-                }
-                Outcome::Failed(reason) => Failure { reason, observation: None, scenario, case: None },
-                _ => {
-                    let reason = "a case failed once and not again".into();
-                    Failure { reason, observation: None, scenario, case: None }
-                }
+            Err(TestError::Fail(_, scenario)) => match failure_on(claim, &scenario, trainer) {
+                Some(found) => smallest(claim, found, trainer, options.shrinking),
+                None => Failure::because(scenario, "a case failed once and not again"),
             },
             Err(TestError::Abort(reason)) => {
-                let scenario = super::specimen::plain(0);
-                Failure { reason: format!("{GAVE_UP}: {reason}"), observation: None, scenario, case: None }
+                Failure::because(super::specimen::plain(0), format!("{GAVE_UP}: {reason}"))
             }
         };
         stop.store(true, Ordering::Relaxed);
         failure.lock().expect("no thread panics while it holds the lock").get_or_insert(found);
-    });
+    };
+    if trainer.is_parallel() {
+        (0..STREAMS).into_par_iter().for_each(run);
+    } else {
+        (0..STREAMS).for_each(run);
+    }
 
     let failure = failure.into_inner().expect("no thread panics while it holds the lock");
     let (cases, unsupported) = (cases.into_inner(), unsupported.into_inner());
     let status = if failure.is_some() {
         Status::Failed
-    } else if cases == 0 && unsupported > 0 {
+    } else if cases == 0 && (unsupported > 0 || !implemented) {
         Status::Skipped
     } else if cases == 0 && options.cases > 0 {
         // A suite that judged nothing has not passed.

@@ -124,15 +124,6 @@ impl Specimen {
     }
 }
 
-impl<T: Trainer + ?Sized> Trainer for &T {
-    fn name(&self) -> String {
-        (**self).name()
-    }
-    fn train(&self, materialised: &Materialised) -> Result<Trajectory> {
-        (**self).train(materialised)
-    }
-}
-
 /// A trainer whose header says something else than what ran.
 struct Misdeclared<T> {
     trainer: T,

@@ -2,14 +2,13 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{chosen, colour, print, print_json, progress, seconds};
+use super::{TrainerArguments, chosen, colour, print, print_json, progress, seconds};
 use crate::claims::check::{self, Options};
 use crate::claims::{Claim, find};
 use crate::condition::Condition;
 use crate::error::{Error, Result};
 use crate::files;
 use crate::necessity::Case;
-use crate::reference::Reference;
 use crate::report::{Format, Suite, json, junit, terminal};
 use crate::scenario::Scenario;
 use crate::trainer::Trainer;
@@ -28,9 +27,8 @@ pub(super) struct Arguments {
     /// Draw no further scenarios of a claim after this many seconds.
     #[arg(long, value_name = "SECONDS")]
     time: Option<f64>,
-    /// Who trains the scenarios.
-    #[arg(long, default_value = "reference")]
-    trainer: String,
+    #[command(flatten)]
+    trainer: TrainerArguments,
     /// Judge this scenario (TOML or JSON) instead of random ones.
     #[arg(long, value_name = "FILE")]
     case: Option<PathBuf>,
@@ -38,10 +36,7 @@ pub(super) struct Arguments {
 
 pub(super) fn run(arguments: &Arguments, format: Format) -> Result<ExitCode> {
     let claims = chosen(&arguments.claims)?;
-    let trainer: &dyn Trainer = match arguments.trainer.as_str() {
-        "reference" => &Reference,
-        other => return Err(Error::usage("--trainer", "reference", other)),
-    };
+    let trainer = &*arguments.trainer.start()?;
     if let Some(path) = &arguments.case {
         let text = std::fs::read_to_string(path).map_err(|error| Error::io(path, "read it", &error))?;
         return if Case::is_case(&text) {
@@ -73,6 +68,9 @@ pub(super) fn run(arguments: &Arguments, format: Format) -> Result<ExitCode> {
         Format::Human => print(&terminal::suite(&suite, colour()))?,
         Format::Json => print_json(&json::suite(&suite))?,
         Format::Junit => print(&junit::suite(&suite)?)?,
+    }
+    if let Some(text) = terminal::trainer_error(&suite) {
+        eprint!("{text}");
     }
     Ok(suite.exit_code())
 }

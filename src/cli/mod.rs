@@ -18,8 +18,11 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::claims::{ALL, Claim, find};
 use crate::error::{Error, Result};
+use crate::harness::{self, Foreign};
+use crate::reference::Reference;
 use crate::report::Format;
 use crate::report::terminal::Colour;
+use crate::trainer::Trainer;
 use crate::verdict::ExitCode;
 
 /// Proves, checks and audits what cosine-trained two-tower recommenders do to embedding norms.
@@ -45,6 +48,27 @@ struct Output {
     /// Short for --format json.
     #[arg(long, global = true)]
     json: bool,
+}
+
+/// Who trains.
+#[derive(clap::Args)]
+struct TrainerArguments {
+    /// Who trains: reference, or a command that speaks the harness protocol.
+    #[arg(long, default_value = "reference", value_name = "COMMAND")]
+    trainer: String,
+    /// How long such a command may take for an answer.
+    #[arg(long, default_value_t = harness::Options::default().timeout.as_secs_f64(), value_name = "SECONDS")]
+    timeout: f64,
+}
+
+impl TrainerArguments {
+    fn start(&self) -> Result<Box<dyn Trainer>> {
+        let timeout = seconds("--timeout", self.timeout)?;
+        match self.trainer.as_str() {
+            "reference" => Ok(Box::new(Reference)),
+            command => Ok(Box::new(Foreign::start(command, &harness::Options { timeout })?)),
+        }
+    }
 }
 
 #[derive(Clone, Copy, ValueEnum)]

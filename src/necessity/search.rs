@@ -15,11 +15,10 @@ use crate::claims::check::{TWIN_MARGIN, has_directions};
 use crate::claims::specimen::Specimen;
 use crate::condition::Condition;
 use crate::error::{Error, Result};
-use crate::optimizer::Schedule;
 use crate::reference::Reference;
+use crate::scenario::Scenario;
 use crate::scenario::random::{Encoders, Family, Losses, Optimizers, scenarios};
-use crate::scenario::{Initial, Scenario};
-use crate::trajectory::Side;
+use crate::scenario::simpler::{fewer, plainer, simpler_numbers};
 use crate::verdict::{Observed, Status};
 
 /// How long to look, and from where.
@@ -141,7 +140,7 @@ impl Hunt<'_> {
     /// Makes the scenario smaller and its numbers simpler, one change at a time, as long as it stays a witness.
     fn simplify(&self, mut scenario: Scenario, in_time: impl Fn() -> bool) -> Scenario {
         loop {
-            let candidates = smaller(&scenario).chain(plainer(&scenario)).chain(simpler_numbers(&scenario));
+            let candidates = fewer(&scenario).chain(plainer(&scenario)).chain(simpler_numbers(&scenario));
             let mut candidates = candidates.take_while(|_| in_time());
             let Some(found) = candidates.find(|candidate| self.margin(candidate).is_some()) else {
                 break;
@@ -151,72 +150,6 @@ impl Hunt<'_> {
         }
         scenario
     }
-}
-
-/// The scenario with one step, or one pair of a step, less.
-fn smaller(scenario: &Scenario) -> impl Iterator<Item = Scenario> + '_ {
-    let batches = scenario.batches.as_deref().unwrap_or_default();
-    let steps = (0..batches.len()).filter(|_| batches.len() > 1).map(|step| {
-        let mut fewer = scenario.clone();
-        fewer.steps -= 1;
-        fewer.batches.as_mut().expect("the scenario has batches").remove(step);
-        fewer
-    });
-    let pairs = batches.iter().enumerate().flat_map(|(step, batch)| {
-        let pairs = batch.users.len();
-        (0..pairs).filter(move |_| pairs > 1).map(move |pair| (step, pair))
-    });
-    let pairs = pairs.map(|(step, pair)| {
-        let mut fewer = scenario.clone();
-        fewer.batches.as_mut().expect("the scenario has batches")[step].remove(pair);
-        fewer
-    });
-    steps.chain(pairs)
-}
-
-/// The scenario with a tower's learning rate constant and 1.
-fn plainer(scenario: &Scenario) -> impl Iterator<Item = Scenario> + '_ {
-    let one = Schedule::Constant(1.0);
-    let changing = [Side::Item, Side::User]
-        .into_iter()
-        .filter(move |&side| *scenario.tower(side).optimizer.schedule() != one);
-    changing.map(|side| {
-        let mut plainer = scenario.clone();
-        *plainer.tower_mut(side).optimizer.schedule_mut() = Schedule::Constant(1.0);
-        plainer
-    })
-}
-
-/// The scenario with one explicit number replaced by a simpler one.
-fn simpler_numbers(scenario: &Scenario) -> impl Iterator<Item = Scenario> + '_ {
-    let numbers = [Side::Item, Side::User].into_iter().flat_map(move |side| {
-        let Initial::Explicit { tables, constants } = &scenario.tower(side).initial else {
-            return Vec::new();
-        };
-        let places = tables.iter().chain([constants]).enumerate();
-        places
-            .flat_map(|(block, values)| (0..values.len()).map(move |k| (side, block, k, values[k])))
-            .collect()
-    });
-    numbers.flat_map(move |(side, block, k, x)| {
-        // Complexity: 0 < ±1 < integers < fractions.
-        let candidates = [0.0, 1.0, -1.0, x.round()];
-        let rank = |x: f64| match x {
-            0.0 => 0,
-            1.0 => 1,
-            -1.0 => 2,
-            x if x.fract() == 0.0 => 3,
-            _ => 4,
-        };
-        candidates.into_iter().filter(move |candidate| rank(*candidate) < rank(x)).map(move |candidate| {
-            let mut simpler = scenario.clone();
-            let Initial::Explicit { tables, constants } = &mut simpler.tower_mut(side).initial else {
-                return simpler;
-            };
-            tables.iter_mut().chain([constants]).nth(block).expect("the block is there")[k] = candidate;
-            simpler
-        })
-    })
 }
 
 #[cfg(test)]

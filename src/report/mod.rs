@@ -33,7 +33,7 @@ pub struct Suite {
 }
 
 impl Suite {
-    /// Checks several claims with one trainer; `progress` learns of every judged case and of every claim that begins.
+    /// Checks several claims with one trainer, up to the first at which the trainer itself fails; `progress` learns of every judged case and of every claim that begins.
     ///
     /// # Errors
     /// As [`check::check`].
@@ -43,15 +43,28 @@ impl Suite {
         options: &check::Options,
         progress: &(dyn Fn(&'static str, u64) + Sync),
     ) -> Result<Suite> {
-        let reports = claims
-            .iter()
-            .map(|claim| check::check(*claim, trainer, options, &|cases| progress(claim.id(), cases)))
-            .collect::<Result<Vec<_>>>()?;
-        Ok(Suite { trainer: trainer.name(), seed: options.seed, reports })
+        let mut suite = Suite { trainer: trainer.name(), seed: options.seed, reports: Vec::new() };
+        for claim in claims {
+            suite.reports.push(check::check(*claim, trainer, options, &|cases| progress(claim.id(), cases))?);
+            if suite.error().is_some() {
+                break;
+            }
+        }
+        Ok(suite)
     }
 
-    /// The exit code: a failed claim is a violation, and skipped ones alone are nothing checked.
+    /// The failure at which the trainer itself failed, which ended the suite, and the claim that was being checked.
+    pub fn error(&self) -> Option<(&'static str, &check::Failure)> {
+        let last = self.reports.last()?;
+        Some((last.id, last.failure.as_ref().filter(|failure| failure.error.is_some())?))
+    }
+
+    /// The exit code: a failed claim is a violation, a trainer that fails has a code of its own, and skipped claims alone are
+    /// nothing checked.
     pub fn exit_code(&self) -> ExitCode {
+        if let Some(error) = self.error().and_then(|(_, failure)| failure.error.as_ref()) {
+            return error.exit_code();
+        }
         let of = |status: check::Status| self.reports.iter().filter(|report| report.status == status).count();
         match (of(check::Status::Failed), of(check::Status::Passed)) {
             (0, 0) => ExitCode::NothingChecked,

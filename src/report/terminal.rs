@@ -182,10 +182,22 @@ pub fn suite(suite: &Suite, colour: Colour) -> String {
         total(|report| report.rejected),
         total(|report| report.unsupported),
     );
-    for report in suite.reports.iter().filter(|report| report.status == Status::Failed) {
+    let error = suite.error().map(|(id, _)| id);
+    for report in suite.reports.iter().filter(|report| report.status == Status::Failed && Some(report.id) != error) {
         let _ = write!(text, "\n{}", failure_text(report, &suite.trainer));
     }
     text
+}
+
+/// What the trainer itself did wrong, if it ended the suite, and how to see it again.
+pub fn trainer_error(suite: &Suite) -> Option<String> {
+    let (id, failure) = suite.error()?;
+    let mut text = format!("error: {}\n  claim      {id}\n", failure.reason);
+    if let Some(case) = &failure.case {
+        let (trainer, case) = (quoted(&suite.trainer), quoted(&case.to_string_lossy()));
+        let _ = writeln!(text, "  replay     perpend check {id} --trainer {trainer} --case {case}");
+    }
+    Some(text)
 }
 
 /// What went wrong with a claim, in the order in which one would look: claim, numbers, reason, place, smallest case.

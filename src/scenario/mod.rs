@@ -2,7 +2,11 @@
 //! and seed. A scenario is read and written as TOML or JSON, says which [`Condition`]s it meets, and is *materialised*
 //! once into explicit tables and batches: a trainer receives values, never a seed.
 
+mod capabilities;
 pub mod random;
+pub(crate) mod simpler;
+
+pub use capabilities::Capabilities;
 
 use std::path::Path;
 

@@ -11,8 +11,11 @@
 
 use proptest::collection::vec;
 use proptest::prelude::*;
+use proptest::strategy::ValueTree;
+use proptest::test_runner::TestRunner;
+use serde::Serialize;
 
-use super::{Initial, Scenario, Tower};
+use super::{Capabilities, Initial, Scenario, Tower};
 use crate::condition::Condition;
 use crate::encoder::activation::Activation;
 use crate::encoder::{
@@ -652,6 +655,10 @@ pub struct Parts {
     pub encoders: BoxedStrategy<EncoderKind>,
     /// Optimizers of the item tower, with what happens around them.
     pub optimizers: BoxedStrategy<(Optimizer, Update)>,
+    /// Encoders of the user tower.
+    pub user_encoders: BoxedStrategy<EncoderKind>,
+    /// Optimizers of the user tower, with what happens around them.
+    pub user_optimizers: BoxedStrategy<(Optimizer, Update)>,
     /// Whether the user tower may pool the rows that an item tower looks up.
     pub pooled: bool,
 }
@@ -662,17 +669,59 @@ impl From<Family> for Parts {
             losses: losses(family.losses),
             encoders: encoders(family.encoders),
             optimizers: updating(family.optimizers),
+            user_encoders: encoders(Encoders::Any),
+            user_optimizers: updating(Optimizers::Any),
             pooled: false,
         }
+    }
+}
+
+/// How many values of a part are drawn to see whether any has a kind that is asked for. The rarest kinds are drawn once in
+/// fifty times: all of them are missed with a probability of 0.98¹⁰²⁴ < 2·10⁻⁹.
+const PROBES: usize = 1024;
+
+/// The values whose kind is among the names; None where there are none.
+fn among<T: std::fmt::Debug + 'static, K: Serialize + 'static>(
+    values: BoxedStrategy<T>,
+    names: &Option<Vec<String>>,
+    kind: fn(&T) -> &K,
+) -> Option<BoxedStrategy<T>> {
+    if names.is_none() {
+        return Some(values);
+    }
+    let names = names.clone();
+    let fits = move |value: &T| Capabilities::has(&names, kind(value));
+    let mut runner = TestRunner::deterministic();
+    let any = (0..PROBES).any(|_| values.new_tree(&mut runner).is_ok_and(|tree| fits(&tree.current())));
+    any.then(|| values.prop_filter("not implemented by the trainer", fits).boxed())
+}
+
+fn rule_of((optimizer, _): &(Optimizer, Update)) -> &Optimizer {
+    optimizer
+}
+
+impl Parts {
+    /// These parts as far as a trainer implements them; None where it implements nothing of one.
+    pub fn within(self, capabilities: &Capabilities) -> Option<Parts> {
+        let Capabilities { losses, encoders, optimizers, .. } = capabilities;
+        Some(Parts {
+            losses: among(self.losses, losses, |loss| loss)?,
+            encoders: among(self.encoders, encoders, |encoder| encoder)?,
+            optimizers: among(self.optimizers, optimizers, rule_of)?,
+            user_encoders: among(self.user_encoders, encoders, |encoder| encoder)?,
+            user_optimizers: among(self.user_optimizers, optimizers, rule_of)?,
+            pooled: self.pooled,
+        })
     }
 }
 
 /// Random scenarios of these parts. Whatever the user tower is, the item tower is what it says, but for a user tower that
 /// pools the item tower's rows.
 pub fn scenarios_of(parts: Parts) -> impl Strategy<Value = Scenario> + use<> {
-    let Parts { losses: loss, encoders: encoder, optimizers: optimizer, pooled } = parts;
+    let Parts { losses: loss, encoders: encoder, optimizers: optimizer, user_encoders, user_optimizers, pooled } =
+        parts;
     // Where a tower reads rows that are not there, the user tower is made a table.
-    let pair = (encoder, encoders(Encoders::Any)).prop_map(move |(item, user)| {
+    let pair = (encoder, user_encoders).prop_map(move |(item, user)| {
         let readable = item.has_rows() && (pooled || !matches!(item, EncoderKind::Table(_)));
         let refused = user.reads_other() && !readable;
         let needed = item.reads_other() && !user.has_rows();
@@ -693,7 +742,7 @@ pub fn scenarios_of(parts: Parts) -> impl Strategy<Value = Scenario> + use<> {
         let size = |rows, other_rows| Size { dim: sizes.dim, rows, other_rows };
         (
             towers(size(sizes.items, sizes.users), item, optimizer.clone()),
-            towers(size(sizes.users, sizes.items), user, updating(Optimizers::Any)),
+            towers(size(sizes.users, sizes.items), user, user_optimizers.clone()),
             batches(sizes, &loss),
         )
             .prop_map(move |(mut item, user, batches)| {
@@ -747,9 +796,6 @@ fn align(item: &mut Tower, user: &Tower, corner: Corner, dim: usize) {
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
-
-    use proptest::strategy::ValueTree;
-    use proptest::test_runner::TestRunner;
 
     use super::*;
     use crate::geometry::cosine_f64;

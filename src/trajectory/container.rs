@@ -224,14 +224,21 @@ pub fn write_arrays(
     metadata: &BTreeMap<String, String>,
     arrays: &BTreeMap<String, Array>,
 ) -> Result<()> {
+    let write = |out: &mut BufWriter<&File>| write_to(out, metadata, arrays);
+    crate::files::write_atomically(path, force, write, |_| Ok(()))
+}
+
+/// Writes metadata and arrays in the form of a safetensors file.
+pub(crate) fn write_to(
+    out: &mut impl Write,
+    metadata: &BTreeMap<String, String>,
+    arrays: &BTreeMap<String, Array>,
+) -> std::io::Result<()> {
     let mut entries: Vec<Entry<'_>> = arrays
         .iter()
         .map(|(name, array)| Entry { name, element: array.element(), shape: array.shape().to_vec() })
         .collect();
     sort_entries(&mut entries);
-    let write = |out: &mut BufWriter<&File>| {
-        out.write_all(&header(metadata, &entries))?;
-        entries.iter().try_for_each(|entry| out.write_all(arrays[entry.name].as_bytes()))
-    };
-    crate::files::write_atomically(path, force, write, |_| Ok(()))
+    out.write_all(&header(metadata, &entries))?;
+    entries.iter().try_for_each(|entry| out.write_all(arrays[entry.name].as_bytes()))
 }

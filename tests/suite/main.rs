@@ -4,6 +4,7 @@ mod cli;
 mod encoders;
 mod geometry;
 mod gradients;
+mod harness;
 mod honesty;
 mod jacobians;
 mod losses;
