@@ -11,6 +11,7 @@ are masked.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -22,9 +23,9 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from perpend_harness import faults, protocol
-from perpend_harness.scenario import Encoder, Loss, Numbers, Optimizer, Rows
-from perpend_harness.training import Model, Stepper, Touched
+from perpend_harness import forward, protocol
+from perpend_harness.scenario import Batch, Encoder, Kind, Loss, Mask, Numbers, Optimizer, Rows
+from perpend_harness.training import Model, Stepper
 
 GRAIN = 8
 
@@ -39,104 +40,61 @@ def trimmed(values: Any, shape: tuple[int, ...]) -> Numbers:
     return np.array(np.asarray(values)[tuple(slice(size) for size in shape)])
 
 
-# Loss
+class Operations:
+    """JAX for :mod:`perpend_harness.forward`."""
+
+    where = staticmethod(jnp.where)
+    sqrt = staticmethod(jnp.sqrt)
+    sum = staticmethod(jnp.sum)
+    log = staticmethod(jnp.log)
+    ones_like = staticmethod(jnp.ones_like)
+    einsum = staticmethod(jnp.einsum)
+    relu = staticmethod(jax.nn.relu)
+    gelu = staticmethod(partial(jax.nn.gelu, approximate=True))
+    tanh = staticmethod(jnp.tanh)
+    softplus = staticmethod(jax.nn.softplus)
+    logsumexp = staticmethod(partial(jax.nn.logsumexp, axis=-1))
+    constant = staticmethod(jax.lax.stop_gradient)
 
 
-def normalise(q: Any, present: Any, epsilon: Any, fault: str | None) -> Any:
-    """q/max(‖q‖, ε), differentiable also where the clamp is active and q is zero. q: [n, d]; present: [n, d]."""
-    axis = 0 if fault == "wrong-axis" else 1
-    squares = jnp.sum(q * q, axis=axis, keepdims=True)
-    clamped = jnp.sqrt(squares) < epsilon
-    empty = clamped | ~jnp.any(present, axis=axis, keepdims=True)
-    norm = jnp.sqrt(jnp.where(empty, 1.0, squares))
-    if fault == "epsilon":
-        norm = norm + faults.SIZE
-    if fault == "detached-norm":
-        norm = jax.lax.stop_gradient(norm)
-    return q / jnp.where(clamped, epsilon, norm)
+XP = Operations()
 
 
-@partial(jax.jit, static_argnames=("similarity", "fault"))
-def loss_and_gradients(
-    users: Any, items: Any, pairs: Any, own: Any, dim: Any, temperature: Any, epsilon: Any, similarity: str, fault: Any
-) -> Any:
-    """InfoNCE and its gradients. users: [B, d]; items: the shared candidates [B, d], or each pair's own [B, 1+M, d]."""
-    real = jnp.arange(users.shape[0]) < pairs
-    columns = jnp.arange(users.shape[1]) < dim
-    if items.ndim == 2:
-        candidates = jnp.broadcast_to(real, (len(users), len(users)))
-        item_present = real[:, None] & columns
-        target = jnp.arange(len(users))
-    else:
-        candidates = jnp.broadcast_to(jnp.arange(items.shape[1]) <= own, items.shape[:2])
-        item_present = (real[:, None] & candidates)[:, :, None] & columns
-        target = jnp.zeros(len(users), int)
-
-    def loss(users: Any, items: Any) -> Any:
-        if similarity == "cosine":
-            users = normalise(users, real[:, None] & columns, epsilon, fault)
-            flat = items.reshape(-1, items.shape[-1])
-            items = normalise(flat, item_present.reshape(flat.shape), epsilon, fault).reshape(items.shape)
-        logits = jnp.einsum("bd,jd->bj" if items.ndim == 2 else "bd,bjd->bj", users, items) / temperature
-        logits = jnp.where(candidates, logits, -jnp.inf)
-        chosen = jax.nn.log_softmax(logits)[jnp.arange(len(users)), target]
-        return -jnp.sum(jnp.where(real, chosen, 0.0)) / pairs
-
-    value, gradients = jax.value_and_grad(loss, argnums=(0, 1))(users, items)
-    return value, *gradients
+# Names are compiled into a program, numbers are its arguments.
 
 
-# Encoders
+@partial(jax.jit, static_argnums=(0, 1, 2))
+def loss_and_gradients(loss: Loss, keys: Any, fault: Any, values: Any, users: Any, items: Any, batch: Any) -> Any:
+    objective = Kind(loss.objective.name, tuple(zip(keys, values[1:], strict=True)))
+    loss = replace(loss, objective=objective, epsilon=values[0])
+
+    def value(users: Any, items: Any) -> Any:
+        return forward.loss_value(XP, loss, users, items, batch, fault)
+
+    found, gradients = jax.value_and_grad(value, argnums=(0, 1))(users, items)
+    return found, *gradients
 
 
-def natural(encoder: Encoder, tables: list[Any], dim: int) -> list[Any]:
-    """The parameters in the shapes in which they act: a weight of a row as a matrix, a bias apart from its weight."""
-    rows = len(tables[0])
-    if encoder.kind == "affine":
-        return [tables[0].reshape(rows, dim, encoder.features), *tables[1:]]
-    if encoder.kind == "two-layer":
-        (hidden,) = encoder.hidden
-        return [tables[0].reshape(rows, hidden, encoder.features), tables[1].reshape(rows, dim, hidden)]
-    if encoder.kind == "mlp" and encoder.bias == "trained":
-        return [part for table in tables for part in (table[:, :-1], table[:, -1])]
-    return tables
+def named(kind: Kind) -> Kind:
+    """The settings that are no numbers of the formula: a program for each."""
+    words = ("bias", "trained", "affine", "weights", "base", "outer_trained", "activation")
+    return Kind(kind.name, tuple((key, value) for key, value in kind.settings if key in words))
 
 
-def unnatural(encoder: Encoder, parts: list[Numbers], tables: list[Numbers]) -> list[Numbers]:
-    """The way back from :func:`natural`, with the tables' shapes."""
-    if encoder.kind == "mlp" and encoder.bias == "trained":
-        parts = [np.column_stack(pair) for pair in zip(parts[::2], parts[1::2], strict=True)]
-    return [part.reshape(table.shape) for part, table in zip(parts, tables, strict=True)]
+def _encode(kind: Kind, epsilon: Any, parts: Any, given: Any) -> Any:
+    return forward.encode(XP, Kind(kind.name, (*kind.settings, ("epsilon", epsilon))), parts, given)
 
 
-def encode(kind: str, bias: str, parts: list[Any], x: Any, frozen: Any) -> Any:
-    """All embeddings of a tower: [N, d]. x: [N, features]; frozen: [N, d], a bias that is not trained."""
-    if kind == "table":
-        return parts[0]
-    if kind == "shared-linear":
-        return x @ parts[0].T
-    if kind == "affine":
-        q = jnp.einsum("ndf,nf->nd", parts[0], x)
-        return q + (parts[1] if bias == "trained" else frozen)
-    if kind == "two-layer":
-        return jnp.einsum("ndh,nh->nd", parts[1], jax.nn.relu(jnp.einsum("nhf,nf->nh", parts[0], x)))
-    layers = list(zip(parts[::2], parts[1::2], strict=True)) if bias == "trained" else [(part, 0.0) for part in parts]
-    for place, (weight, own) in enumerate(layers):
-        x = (jax.nn.relu(x) if place else x) @ weight.T + own
-    return x
-
-
-encode_jit = jax.jit(encode, static_argnums=(0, 1))
+encode = jax.jit(_encode, static_argnums=0)
 
 
 @partial(jax.jit, static_argnums=(0, 1))
-def pull_back(kind: str, bias: str, parts: list[Any], x: Any, frozen: Any, slots: Any, upstream: Any) -> Any:
-    """Gradients at the embeddings, through a shift that is zero, and at the parameters."""
+def pull_back(kind: Kind, rows: int, epsilon: Any, parts: Any, given: Any, slots: Any, upstream: Any) -> Any:
+    """Gradients at the embeddings, through a shift that is zero, and at the parts. rows: with padding."""
 
-    def lookup(shift: Any, parts: list[Any]) -> Any:
-        return (encode(kind, bias, parts, x, frozen) + shift)[slots]
+    def lookup(shift: Any, parts: Any) -> Any:
+        return (_encode(kind, epsilon, parts, given) + shift)[slots]
 
-    rows = len(parts[0]) if kind == "table" else len(x)
     _, back = jax.vjp(lookup, jnp.zeros((rows, upstream.shape[1]), upstream.dtype), parts)
     return back(upstream)
 
@@ -148,42 +106,42 @@ class JaxModel:
         known = ("epsilon", "detached-norm", "wrong-axis")
         self.fault = fault if fault in known else None
 
-    def arguments(self, encoder: Encoder, tables: list[Numbers], constants: Numbers, dim: int) -> tuple[Any, ...]:
-        x, frozen = constants[:, : encoder.features], constants[:, encoder.features :]
-        if not frozen.size:
-            frozen = np.zeros((len(constants), dim), tables[0].dtype)
-        parts = [padded(part) for part in natural(encoder, tables, dim)]
-        return encoder.kind, encoder.bias, parts, padded(x), padded(frozen)
+    def arguments(self, encoder: Encoder, parts: list[Numbers], given: dict[str, Numbers]) -> tuple[Any, ...]:
+        epsilon = np.asarray(encoder.kind.get("epsilon", 0.0), parts[0].dtype)
+        return epsilon, [padded(part) for part in parts], {name: padded(array) for name, array in given.items()}
 
-    def embeddings(self, encoder: Encoder, tables: list[Numbers], constants: Numbers, dim: int) -> Numbers:
-        rows = len(tables[0]) if encoder.kind == "table" else len(constants)
-        return trimmed(encode_jit(*self.arguments(encoder, tables, constants, dim)), (rows, dim))
+    def embeddings(self, encoder: Encoder, parts: list[Numbers], given: dict[str, Numbers]) -> Numbers:
+        return trimmed(encode(named(encoder.kind), *self.arguments(encoder, parts, given)), (encoder.rows, encoder.dim))
 
-    def loss(self, loss: Loss, users: Numbers, items: Numbers, own: int) -> tuple[float, Numbers, Numbers]:
-        pairs, dim = users.shape
-        settings = [np.asarray(x, users.dtype) for x in (loss.temperature, loss.epsilon)]
-        shaped = items
-        if own:
-            shaped = np.concatenate([items[:pairs, None], items[pairs:].reshape(pairs, own, dim)], axis=1)
-        value, at_users, at_shaped = loss_and_gradients(
-            padded(users), padded(shaped), pairs, own, dim, *settings, similarity=loss.similarity, fault=self.fault
-        )
-        at_items = trimmed(at_shaped, shaped.shape)
-        if own:
-            at_items = np.concatenate([at_items[:, 0], at_items[:, 1:].reshape(-1, dim)])
-        return float(value), trimmed(at_users, users.shape), at_items
+    def loss(self, loss: Loss, users: Numbers, items: Numbers, batch: Batch) -> tuple[float, Numbers, Numbers]:
+        c = batch.candidates(loss)
+        arrays = {
+            "slots": c.slots,
+            "counted": c.counted,
+            "negatives": c.negatives,
+            "target": c.target,
+            "users": c.users,
+        }
+        arrays["log_q"] = c.log_q.astype(users.dtype)
+        arrays = {name: padded(array) for name, array in arrays.items()}
+        arrays["places"] = np.arange(len(arrays["target"]))
+        keys, numbers = zip(*loss.objective.settings, strict=True)
+        values = [np.asarray(number, users.dtype) for number in (loss.epsilon, *numbers)]
+        on = loss.epsilon_on if loss.epsilon > 0.0 else "none"
+        words = Loss(Kind(loss.objective.name), loss.similarity, epsilon_on=on)
+        found = loss_and_gradients(words, keys, self.fault, values, padded(users), padded(items), arrays)
+        value, at_users, at_items = found
+        return float(value), trimmed(at_users, users.shape), trimmed(at_items, items.shape)
 
     def pull_back(
-        self, encoder: Encoder, tables: list[Numbers], constants: Numbers, slots: Rows, upstream: Numbers
+        self, encoder: Encoder, parts: list[Numbers], given: dict[str, Numbers], slots: Rows, upstream: Numbers
     ) -> tuple[Numbers, list[Numbers]]:
-        dim = upstream.shape[1]
-        arguments = self.arguments(encoder, tables, constants, dim)
+        arguments = self.arguments(encoder, parts, given)
         # A padded slot looks up row 0 and brings it a gradient of zero.
-        rows, found = pull_back(*arguments, padded(slots), padded(upstream))
-        count = len(tables[0]) if encoder.kind == "table" else len(constants)
-        shapes = [part.shape for part in natural(encoder, tables, dim)]
-        parts = [trimmed(part, shape) for part, shape in zip(found, shapes, strict=True)]
-        return trimmed(rows, (count, dim)), unnatural(encoder, parts, tables)
+        rows = encoder.rows + -encoder.rows % GRAIN
+        at_rows, found = pull_back(named(encoder.kind), rows, *arguments, padded(slots), padded(upstream))
+        trim = [trimmed(part, own.shape) for part, own in zip(found, parts, strict=True)]
+        return trimmed(at_rows, (encoder.rows, encoder.dim)), trim
 
     def stepper(self, optimizer: Optimizer, rows: int, width: int, dtype: np.dtype[Any]) -> Stepper:
         return JaxStepper(optimizer, rows, width, dtype)
@@ -195,12 +153,15 @@ class JaxModel:
 class Settings(NamedTuple):
     """The settings of an optimizer as arguments of a compiled program."""
 
+    rate: Any
     coupled: Any
     decoupled: Any
     momentum: Any
     dampening: Any
     beta1: Any
     beta2: Any
+    alpha: Any
+    trust: Any
     epsilon: Any
     width: Any
 
@@ -210,70 +171,103 @@ class JaxStepper:
 
     def __init__(self, optimizer: Optimizer, rows: int, width: int, dtype: np.dtype[Any]) -> None:
         self.method = method(optimizer)
-        self.lazy = optimizer.lazy
         settings = Settings(
+            rate=0.0,
             coupled=0.0 if optimizer.decoupled else optimizer.decay,
             decoupled=optimizer.decay if optimizer.decoupled else 0.0,
             momentum=optimizer.momentum,
             dampening=optimizer.dampening,
             beta1=optimizer.betas[0],
             beta2=optimizer.betas[1],
+            alpha=optimizer.kind.get("alpha", 0.0),
+            trust=optimizer.kind.get("trust", 1.0),
             epsilon=optimizer.epsilon,
             width=width,
         )
         self.settings = Settings(*(np.asarray(value, dtype) for value in settings))
         self.state: Any = rule(self.method, self.settings).init(padded(np.zeros((rows, width), dtype)))
 
-    def step(self, time: int, rate: float, table: Numbers, gradient: Numbers, touched: Touched) -> Numbers:
-        visited = padded(touched if self.lazy else np.ones_like(touched))
-        arguments = (self.settings, np.asarray(rate, table.dtype), padded(table), padded(gradient), visited, self.state)
+    def step(self, time: int, rate: float, table: Numbers, gradient: Numbers, visited: Mask) -> Numbers:
+        settings = self.settings._replace(rate=np.asarray(rate, table.dtype))
+        arguments = (settings, padded(table), padded(gradient), padded(visited), self.state)
         moved, self.state = move(self.method, *arguments)
         return trimmed(moved, table.shape)
 
 
 def method(optimizer: Optimizer) -> str:
-    """Which transformation has the optimizer's formula."""
-    kind = optimizer.kind
-    if kind == "heavy-ball" and optimizer.momentum and optimizer.dampening:
+    """Which transformation has the optimizer's formula: optax's own where that can be."""
+    name = optimizer.name
+    if name == "heavy-ball" and optimizer.dampening:
         return "dampened"
-    if kind == "adam" and optimizer.uncorrected:
+    if name == "adam" and optimizer.uncorrected:
         return "adam-uncorrected"
-    if kind == "adam" and optimizer.epsilon == 0.0:
-        return "adam-corrected"
-    if kind == "adagrad" and optimizer.epsilon == 0.0:
-        return "rss"
-    return kind
+    # optax would divide 0 by 0.
+    if name in ("adam", "adagrad", "rmsprop", "lamb") and optimizer.epsilon == 0.0:
+        return f"{name}-without-epsilon"
+    return name
+
+
+def per_row(transformation: optax.GradientTransformation) -> optax.GradientTransformation:
+    """A transformation without state that treats every row as a parameter of its own."""
+
+    def update(updates: Any, state: Any, table: Any = None) -> tuple[Any, Any]:
+        return jax.vmap(lambda row, own: transformation.update(row, optax.EmptyState(), own)[0])(updates, table), state
+
+    return optax.GradientTransformation(lambda table: optax.EmptyState(), update)
 
 
 def rule(method: str, settings: Settings) -> optax.GradientTransformation:
-    """The transformation from gradients to directions; the rate comes later."""
+    """The transformation from gradients to directions; the rate comes later, but for LARS, whose memory has it."""
+    beta1, beta2, epsilon = settings.beta1, settings.beta2, settings.epsilon
     match method:
         case "sgd":
             return optax.identity()
         case "heavy-ball" | "nesterov":
             return optax.trace(settings.momentum, nesterov=method == "nesterov")
-        case "adam":
-            return optax.scale_by_adam(settings.beta1, settings.beta2, eps=settings.epsilon)
-        case "rss":
-            return optax.scale_by_rss(initial_accumulator_value=0.0, eps=0.0)
         case "dampened":
             return dampened(settings)
-        case "adam-corrected" | "adam-uncorrected":
-            return adam(settings, uncorrected=method == "adam-uncorrected")
-        case _:
+        case "adam":
+            return optax.scale_by_adam(beta1, beta2, eps=epsilon)
+        case "adagrad-without-epsilon":
+            return optax.scale_by_rss(initial_accumulator_value=0.0, eps=0.0)
+        case "rmsprop":
+            return optax.scale_by_rms(settings.alpha, epsilon, initial_scale=0.0, eps_in_sqrt=False)
+        case "rmsprop-without-epsilon":
+            return rmsprop(settings)
+        case "lion":
+            return optax.scale_by_lion(beta1, beta2)
+        case "sign-sgd":
+            return optax.scale_by_sign()
+        case "lars":
+            trust = per_row(optax.scale_by_trust_ratio(trust_coefficient=settings.trust, eps=epsilon))
+            return optax.chain(trust, optax.scale(settings.rate), optax.trace(settings.momentum))
+        case "lamb" | "lamb-without-epsilon":
+            adaptive = optax.scale_by_adam(beta1, beta2, eps=epsilon) if method == "lamb" else adam(settings)
+            decayed = optax.add_decayed_weights(settings.decoupled)
+            return optax.chain(adaptive, decayed, per_row(optax.scale_by_trust_ratio()))
+        case "adagrad" | "rowwise-adagrad":
             return adagrad(settings, rowwise=method == "rowwise-adagrad")
+        case _:
+            return adam(
+                settings,
+                uncorrected=method == "adam-uncorrected",
+                largest=method == "amsgrad",
+                rowwise=method == "rowwise-adam",
+            )
 
 
 @partial(jax.jit, static_argnums=(0,))
-def move(method: str, settings: Settings, rate: Any, table: Any, gradient: Any, visited: Any, state: Any) -> Any:
+def move(method: str, settings: Settings, table: Any, gradient: Any, visited: Any, state: Any) -> Any:
     """The table and the state after a step. visited: [rows], where the step reaches."""
-    shrunk = table * (1.0 - rate * settings.decoupled)
+    outside = 0.0 if method.startswith("lamb") else settings.rate * settings.decoupled
+    shrunk = table * (1.0 - outside)
     gradient = gradient + settings.coupled * table
-    direction, moved_state = rule(method, settings).update(gradient, state, table)
-    moved = optax.apply_updates(shrunk, -rate * direction)
+    # A trust ratio is that of the row as the step finds it, after its decay.
+    direction, moved_state = rule(method, settings).update(gradient, state, shrunk)
+    moved = optax.apply_updates(shrunk, -(1.0 if method == "lars" else settings.rate) * direction)
 
     def keep(new: Any, old: Any) -> Any:
-        # Rows that were not looked up keep their parameters and their state. Counters are no state of a row.
+        # Rows that are not visited keep their parameters and their state. Counters are no state of a row.
         return jnp.where(visited[:, None], new, old) if new.ndim == 2 else new
 
     return keep(moved, table), jax.tree_util.tree_map(keep, moved_state, state)
@@ -303,29 +297,42 @@ def _quotient(numerator: Any, denominator: Any) -> Any:
     return jnp.where(denominator == 0, 0, numerator / jnp.where(denominator == 0, 1, denominator))
 
 
+def _mean_square(gradient: Any, settings: Settings) -> Any:
+    """Of each row, padding aside: [rows, 1]."""
+    return (gradient**2).sum(axis=1, keepdims=True) / settings.width
+
+
 class Moments(NamedTuple):
     count: Any
     first: Any
     second: Any
+    largest: Any
 
 
-def adam(settings: Settings, uncorrected: bool) -> optax.GradientTransformation:
-    """Adam as optax has it not: without epsilon, or with epsilon beside √v before the bias correction."""
+def adam(
+    settings: Settings, uncorrected: bool = False, largest: bool = False, rowwise: bool = False
+) -> optax.GradientTransformation:
+    """Adam as optax has it not: without epsilon, with epsilon beside √v before the bias correction, with the largest
+    uncorrected second moment, with one second moment a row."""
     beta1, beta2, epsilon = settings.beta1, settings.beta2, settings.epsilon
 
     def init(table: Any) -> Moments:
-        return Moments(jnp.zeros((), int), jnp.zeros_like(table), jnp.zeros_like(table))
+        second = jnp.zeros((len(table), 1), table.dtype) if rowwise else jnp.zeros_like(table)
+        return Moments(jnp.zeros((), int), jnp.zeros_like(table), second, second)
 
     def update(gradient: Any, state: Moments, table: Any = None) -> tuple[Any, Moments]:
         count = state.count + 1
         first = beta1 * state.first + (1 - beta1) * gradient
-        second = beta2 * state.second + (1 - beta2) * gradient**2
+        squares = _mean_square(gradient, settings) if rowwise else gradient**2
+        second = beta2 * state.second + (1 - beta2) * squares
+        most = jnp.maximum(state.largest, second)
+        root = jnp.sqrt(most if largest else second)
         correction1, correction2 = 1 - beta1**count, jnp.sqrt(1 - beta2**count)
         if uncorrected:
-            direction = _quotient(first * correction2 / correction1, jnp.sqrt(second) + epsilon)
+            direction = _quotient(first * correction2 / correction1, root + epsilon)
         else:
-            direction = _quotient(first / correction1, jnp.sqrt(second) / correction2 + epsilon)
-        return direction, Moments(count, first, second)
+            direction = _quotient(first / correction1, root / correction2 + epsilon)
+        return direction, Moments(count, first, second, most)
 
     return optax.GradientTransformation(init, update)
 
@@ -337,11 +344,20 @@ def adagrad(settings: Settings, rowwise: bool) -> optax.GradientTransformation:
         return jnp.zeros((len(table), 1), table.dtype) if rowwise else jnp.zeros_like(table)
 
     def update(gradient: Any, sums: Any, table: Any = None) -> tuple[Any, Any]:
-        squares = gradient**2
-        sums = sums + (squares.sum(axis=1, keepdims=True) / settings.width if rowwise else squares)
+        sums = sums + (_mean_square(gradient, settings) if rowwise else gradient**2)
         return _quotient(gradient, jnp.sqrt(sums) + settings.epsilon), sums
 
     return optax.GradientTransformation(init, update)
+
+
+def rmsprop(settings: Settings) -> optax.GradientTransformation:
+    """g/√v, 0 where v is."""
+
+    def update(gradient: Any, mean: Any, table: Any = None) -> tuple[Any, Any]:
+        mean = settings.alpha * mean + (1 - settings.alpha) * gradient**2
+        return _quotient(gradient, jnp.sqrt(mean)), mean
+
+    return optax.GradientTransformation(jnp.zeros_like, update)
 
 
 class JaxFramework:

@@ -8,19 +8,45 @@ parameter whose gradient is None, and its state waits.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
 
-from perpend_harness import faults, protocol
-from perpend_harness.scenario import Encoder, Loss, Numbers, Optimizer, Rows
-from perpend_harness.training import Model, Stepper, Touched
+from perpend_harness import forward, protocol
+from perpend_harness.scenario import Batch, Encoder, Loss, Mask, Numbers, Optimizer, Rows
+from perpend_harness.training import Model, Stepper
 
 
 def tensor(values: Any) -> torch.Tensor:
     """A copy, so that nothing here changes what the caller recorded."""
     return torch.from_numpy(np.array(values))
+
+
+class Operations:
+    """PyTorch for :mod:`perpend_harness.forward`."""
+
+    where = staticmethod(torch.where)
+    sqrt = staticmethod(torch.sqrt)
+    sum = staticmethod(torch.sum)
+    log = staticmethod(torch.log)
+    ones_like = staticmethod(torch.ones_like)
+    einsum = staticmethod(torch.einsum)
+    relu = staticmethod(torch.relu)
+    gelu = staticmethod(partial(torch.nn.functional.gelu, approximate="tanh"))
+    tanh = staticmethod(torch.tanh)
+    logsumexp = staticmethod(partial(torch.logsumexp, dim=-1))
+    constant = staticmethod(torch.Tensor.detach)
+
+    @staticmethod
+    def softplus(x: torch.Tensor) -> torch.Tensor:
+        # torch's softplus is linear beyond a threshold.
+        return -torch.nn.functional.logsigmoid(-x)
+
+
+XP = Operations()
 
 
 class TorchModel:
@@ -29,69 +55,35 @@ class TorchModel:
     def __init__(self, fault: str | None) -> None:
         self.fault = fault
 
-    def normalise(self, q: torch.Tensor, epsilon: float) -> torch.Tensor:
-        """q/max(‖q‖, ε), differentiable also where the clamp is active and q is zero. q: [n, d]."""
-        squares = torch.sum(q * q, dim=0 if self.fault == "wrong-axis" else 1, keepdim=True)
-        clamped = squares.sqrt() < epsilon
-        norm = torch.sqrt(torch.where(clamped, torch.ones_like(squares), squares))
-        if self.fault == "epsilon":
-            norm = norm + faults.SIZE
-        if self.fault == "detached-norm":
-            norm = norm.detach()
-        return q / torch.where(clamped, torch.full_like(norm, epsilon), norm)
-
-    def loss(self, loss: Loss, users: Numbers, items: Numbers, own: int) -> tuple[float, Numbers, Numbers]:
+    def loss(self, loss: Loss, users: Numbers, items: Numbers, batch: Batch) -> tuple[float, Numbers, Numbers]:
+        c = batch.candidates(loss)
+        arrays = {
+            "slots": c.slots,
+            "counted": c.counted,
+            "negatives": c.negatives,
+            "target": c.target,
+            "users": c.users,
+        }
+        arrays |= {"log_q": c.log_q.astype(users.dtype), "places": np.arange(len(users))}
+        loss = loss if loss.epsilon > 0.0 else replace(loss, epsilon_on="none")
         at_users, at_items = tensor(users).requires_grad_(), tensor(items).requires_grad_()
-        u, q = at_users, at_items
-        if loss.similarity == "cosine":
-            u, q = self.normalise(u, loss.epsilon), self.normalise(q, loss.epsilon)
-        pairs, dim = u.shape
-        if own:
-            candidates = torch.cat([q[:pairs, None], q[pairs:].reshape(pairs, own, dim)], dim=1)
-            logits = torch.einsum("bd,bjd->bj", u, candidates)
-            target = torch.zeros(pairs, dtype=torch.int64)
-        else:
-            logits = u @ q.T
-            target = torch.arange(pairs)
-        value = torch.nn.functional.cross_entropy(logits / loss.temperature, target)
+        given = {name: tensor(array) for name, array in arrays.items()}
+        value = forward.loss_value(XP, loss, at_users, at_items, given, self.fault)
         value.backward()  # type: ignore[no-untyped-call]
-        assert at_users.grad is not None and at_items.grad is not None
-        return float(value), at_users.grad.numpy(), at_items.grad.numpy()
+        found = [x.grad if x.grad is not None else torch.zeros_like(x) for x in (at_users, at_items)]
+        return value.item(), found[0].numpy(), found[1].numpy()
 
-    def encode(self, encoder: Encoder, tables: list[torch.Tensor], constants: torch.Tensor, dim: int) -> torch.Tensor:
-        """All embeddings of a tower: [N, d]."""
-        x = constants[:, : encoder.features]
-        rows = len(x)
-        if encoder.kind == "table":
-            return tables[0]
-        if encoder.kind == "shared-linear":
-            return x @ tables[0].T
-        if encoder.kind == "affine":
-            q = torch.einsum("ndf,nf->nd", tables[0].reshape(rows, dim, encoder.features), x)
-            if encoder.bias == "trained":
-                q = q + tables[1]
-            return q + constants[:, encoder.features :] if encoder.bias == "frozen" else q
-        if encoder.kind == "two-layer":
-            (hidden,) = encoder.hidden
-            inner = torch.einsum("nhf,nf->nh", tables[0].reshape(rows, hidden, encoder.features), x)
-            return torch.einsum("ndh,nh->nd", tables[1].reshape(rows, dim, hidden), torch.relu(inner))
-        for place, layer in enumerate(tables):
-            into = torch.relu(x) if place else x
-            x = into @ layer[:, : into.shape[1]].T
-            if encoder.bias == "trained":
-                x = x + layer[:, -1]
-        return x
-
-    def embeddings(self, encoder: Encoder, tables: list[Numbers], constants: Numbers, dim: int) -> Numbers:
+    def embeddings(self, encoder: Encoder, parts: list[Numbers], given: dict[str, Numbers]) -> Numbers:
         with torch.no_grad():
-            return self.encode(encoder, [tensor(table) for table in tables], tensor(constants), dim).numpy()
+            q = forward.encode(XP, encoder.kind, [tensor(part) for part in parts], _tensors(given))
+            return np.array(q.numpy())
 
     def pull_back(
-        self, encoder: Encoder, tables: list[Numbers], constants: Numbers, slots: Rows, upstream: Numbers
+        self, encoder: Encoder, parts: list[Numbers], given: dict[str, Numbers], slots: Rows, upstream: Numbers
     ) -> tuple[Numbers, list[Numbers]]:
-        leaves = [tensor(table).requires_grad_() for table in tables]
+        leaves = [tensor(part).requires_grad_() for part in parts]
         # For a table the embeddings are the leaf; a gradient at both needs two tensors.
-        q = self.encode(encoder, leaves, tensor(constants), upstream.shape[1]).clone()
+        q = forward.encode(XP, encoder.kind, leaves, _tensors(given)).clone()
         q.retain_grad()
         q[tensor(slots)].backward(tensor(upstream))  # type: ignore[no-untyped-call]
         gradients = [leaf.grad if leaf.grad is not None else torch.zeros_like(leaf) for leaf in leaves]
@@ -102,27 +94,29 @@ class TorchModel:
         return TorchStepper(optimizer, rows, width, dtype)
 
 
+def _tensors(given: dict[str, Numbers]) -> dict[str, torch.Tensor]:
+    return {name: tensor(array) for name, array in given.items()}
+
+
 class TorchStepper:
     """A torch.optim optimizer at work on one table."""
 
     def __init__(self, optimizer: Optimizer, rows: int, width: int, dtype: np.dtype[Any]) -> None:
-        self.optimizer = optimizer
         self.make, own_decay, per_row = chosen(optimizer)
+        own_decay |= optimizer.decoupled and optimizer.decays_itself
         self.coupled = optimizer.decay if not optimizer.decoupled and not own_decay else 0.0
         self.decoupled = optimizer.decay if optimizer.decoupled and not own_decay else 0.0
         zeros = torch.from_numpy(np.zeros((rows, width), dtype))
         self.parameters = [torch.nn.Parameter(part) for part in (zeros.split(1) if per_row else [zeros])]
         self.torch = self.make(self.parameters)
 
-    def step(self, time: int, rate: float, table: Numbers, gradient: Numbers, touched: Touched) -> Numbers:
-        values, gradients, present = tensor(table), tensor(gradient), torch.from_numpy(touched)
-        if not self.optimizer.lazy:
-            present = torch.ones_like(present)
-        visited = present[:, None]
+    def step(self, time: int, rate: float, table: Numbers, gradient: Numbers, visited: Mask) -> Numbers:
+        values, gradients, present = tensor(table), tensor(gradient), torch.from_numpy(visited)
+        reached = present[:, None]
         if self.coupled:
-            gradients = torch.where(visited, gradients + self.coupled * values, gradients)
+            gradients = torch.where(reached, gradients + self.coupled * values, gradients)
         if self.decoupled:
-            values = torch.where(visited, values * (1.0 - rate * self.decoupled), values)
+            values = torch.where(reached, values * (1.0 - rate * self.decoupled), values)
         for group in self.torch.param_groups:
             group["lr"] = rate
         one = len(self.parameters) == 1
@@ -130,13 +124,15 @@ class TorchStepper:
             for place, parameter in enumerate(self.parameters):
                 part = slice(None) if one else slice(place, place + 1)
                 parameter.copy_(values[part])
-                parameter.grad = gradients[part] if one or bool(present[place]) else None
+                # Where the rows are one parameter, its optimizer visits all or none of them, or knows which.
+                parameter.grad = gradients[part] if bool(present[part].any()) else None
         if isinstance(self.torch, torch.optim.SparseAdam):
             rows = torch.nonzero(present).T
             shape = tuple(values.shape)
             self.parameters[0].grad = torch.sparse_coo_tensor(rows, gradients[rows[0]], shape).coalesce()
         if isinstance(self.torch, WrittenRule):
-            self.torch.visited = visited
+            self.torch.visited = reached
+            self.parameters[0].grad = gradients
         self.torch.step()
         return torch.cat([parameter.detach() for parameter in self.parameters]).numpy().copy()
 
@@ -146,47 +142,35 @@ Make = Callable[[list[torch.nn.Parameter]], torch.optim.Optimizer]
 
 def chosen(optimizer: Optimizer) -> tuple[Make, bool, bool]:
     """The optimizer, whether it does the decay itself, and whether each row is a parameter of its own."""
-    kind, lazy, epsilon = optimizer.kind, optimizer.lazy, optimizer.epsilon
+    name, lazy, epsilon, rule = optimizer.name, optimizer.lazy, optimizer.epsilon, torch.optim
     coupled = 0.0 if optimizer.decoupled else optimizer.decay
-    if kind in ("sgd", "heavy-ball", "nesterov"):
-        momentum = optimizer.momentum
-        nesterov = kind == "nesterov" and momentum > 0.0
-        dampening = optimizer.dampening if momentum else 0.0
-
-        def sgd(parameters: list[torch.nn.Parameter]) -> torch.optim.Optimizer:
-            return torch.optim.SGD(parameters, 0.0, momentum, dampening, coupled, nesterov)
-
-        return sgd, not optimizer.decoupled, lazy
-    if kind == "adagrad" and epsilon > 0.0:
-
-        def adagrad(parameters: list[torch.nn.Parameter]) -> torch.optim.Optimizer:
-            return torch.optim.Adagrad(parameters, 0.0, weight_decay=coupled, eps=epsilon)
-
-        return adagrad, not optimizer.decoupled, lazy
-    if kind == "adam" and epsilon > 0.0 and not optimizer.uncorrected and not lazy:
-        method = torch.optim.AdamW if optimizer.decoupled else torch.optim.Adam
-
-        def adam(parameters: list[torch.nn.Parameter]) -> torch.optim.Optimizer:
-            return method(parameters, 0.0, optimizer.betas, epsilon, weight_decay=optimizer.decay)
-
-        return adam, True, False
-    if kind == "adam" and epsilon > 0.0 and optimizer.uncorrected and lazy:
-
-        def sparse_adam(parameters: list[torch.nn.Parameter]) -> torch.optim.Optimizer:
-            # It refuses a rate of 0 until it is made.
-            return torch.optim.SparseAdam(parameters, 1.0, optimizer.betas, epsilon)
-
-        return sparse_adam, False, False
-
-    def written(parameters: list[torch.nn.Parameter]) -> torch.optim.Optimizer:
-        return WrittenRule(parameters, optimizer)
-
-    return written, False, False
+    found: tuple[Callable[..., torch.optim.Optimizer], dict[str, Any], bool, bool] | None = None
+    if name in ("sgd", "heavy-ball", "nesterov"):
+        # torch refuses Nesterov momentum of 0, which is plain SGD.
+        nesterov = name == "nesterov" and optimizer.momentum > 0.0
+        settings = {"momentum": optimizer.momentum, "dampening": optimizer.dampening, "nesterov": nesterov}
+        found = rule.SGD, {**settings, "weight_decay": coupled}, not optimizer.decoupled, lazy
+    elif epsilon > 0.0 and name == "adagrad":
+        found = rule.Adagrad, {"eps": epsilon, "weight_decay": coupled}, not optimizer.decoupled, lazy
+    elif epsilon > 0.0 and name == "rmsprop":
+        settings = {"alpha": optimizer.kind["alpha"], "eps": epsilon, "weight_decay": coupled}
+        found = rule.RMSprop, settings, not optimizer.decoupled, lazy
+    elif epsilon > 0.0 and name in ("adam", "amsgrad") and not optimizer.uncorrected and not lazy:
+        settings = {"betas": optimizer.betas, "eps": epsilon, "amsgrad": name == "amsgrad"}
+        settings["weight_decay"] = optimizer.decay
+        found = (rule.AdamW if optimizer.decoupled else rule.Adam), settings, True, False
+    elif epsilon > 0.0 and name == "adam" and optimizer.uncorrected and lazy:
+        found = rule.SparseAdam, {"betas": optimizer.betas, "eps": epsilon}, False, False
+    if found is None:
+        return lambda parameters: WrittenRule(parameters, optimizer), False, False
+    method, settings, own_decay, per_row = found
+    # Some refuse a rate of 0 until they are made; each step brings its own.
+    return lambda parameters: method(parameters, lr=1.0, **settings), own_decay, per_row
 
 
 class WrittenRule(torch.optim.Optimizer):
-    """What torch.optim has not: row-wise AdaGrad, lazy Adam with a corrected epsilon, dense Adam with an uncorrected
-    one, and a step of 0 where 0 is divided by 0."""
+    """What torch.optim has not, or only for whole tables: rules that a row's own norm or mean decides, Lion, signs, lazy
+    Adam with a corrected epsilon and dense Adam with an uncorrected one, and a step of 0 where 0 is divided by 0."""
 
     def __init__(self, parameters: list[torch.nn.Parameter], optimizer: Optimizer) -> None:
         super().__init__(parameters, {"lr": 0.0})
@@ -198,36 +182,72 @@ class WrittenRule(torch.optim.Optimizer):
     def step(self, closure: Any = None) -> None:  # type: ignore[override]
         (group,) = self.param_groups
         (table,) = group["params"]
-        direction = self.direction(self.state[table], table, table.grad)
-        table.copy_(torch.where(self.visited, table - group["lr"] * direction, table))
-
-    def direction(self, state: dict[str, Any], table: torch.Tensor, g: torch.Tensor) -> torch.Tensor:
-        rule = self.rule
-
-        def updated(name: str, new: Callable[[torch.Tensor], torch.Tensor], like: torch.Tensor) -> torch.Tensor:
-            old = state.get(name, torch.zeros_like(like))
-            state[name] = torch.where(self.visited, new(old), old)
-            return state[name]
-
-        if rule.kind in ("adagrad", "rowwise-adagrad"):
-            squares = g * g
-            if rule.kind == "rowwise-adagrad":
-                squares = squares.mean(dim=1, keepdim=True)
-            return _quotient(g, updated("sum", lambda old: old + squares, squares).sqrt() + rule.epsilon)
-        beta1, beta2 = rule.betas
+        state = self.state[table]
         state["step"] = state.get("step", 0) + 1
-        first = updated("first", lambda old: beta1 * old + (1.0 - beta1) * g, g)
-        root = updated("second", lambda old: beta2 * old + (1.0 - beta2) * (g * g), g).sqrt()
+        moved = table - self.direction(state, group["lr"], table, table.grad)
+        table.copy_(torch.where(self.visited, moved, table))
+
+    def updated(self, state: dict[str, Any], name: str, new: Callable[[torch.Tensor], Any], like: Any) -> torch.Tensor:
+        """A state of the visited rows, renewed."""
+        old = state.get(name, torch.zeros_like(like))
+        state[name] = torch.where(self.visited, new(old), old)
+        return state[name]
+
+    def direction(self, state: dict[str, Any], rate: float, table: torch.Tensor, g: torch.Tensor) -> torch.Tensor:
+        """What is taken from the table, the rate included."""
+        rule = self.rule
+        squares = g * g
+        if rule.name in ("rowwise-adagrad", "rowwise-adam"):
+            squares = squares.mean(dim=1, keepdim=True)
+        match rule.name:
+            case "sign-sgd":
+                return rate * g.sign()
+            case "lion":
+                beta1, beta2 = rule.betas
+                step = (beta1 * state.get("memory", torch.zeros_like(g)) + (1.0 - beta1) * g).sign()
+                self.updated(state, "memory", lambda old: beta2 * old + (1.0 - beta2) * g, g)
+                return rate * step
+            case "lars":
+                pushed = rate * _trust(table, g, rule.kind["trust"], rule.epsilon) * g
+                return self.updated(state, "buffer", lambda old: rule.momentum * old + pushed, g)
+            case "adagrad" | "rowwise-adagrad":
+                total = self.updated(state, "sum", lambda old: old + squares, squares)
+                return rate * _quotient(g, total.sqrt() + rule.epsilon)
+            case "rmsprop":
+                alpha = rule.kind["alpha"]
+                mean = self.updated(state, "mean", lambda old: alpha * old + (1.0 - alpha) * squares, squares)
+                return rate * _quotient(g, mean.sqrt() + rule.epsilon)
+        step = self.adam(state, g, squares)
+        if rule.name == "lamb":
+            if rule.decoupled:
+                step = step + rule.decay * table
+            step = _trust(table, step) * step
+        return rate * step
+
+    def adam(self, state: dict[str, Any], g: torch.Tensor, squares: torch.Tensor) -> torch.Tensor:
+        rule, (beta1, beta2) = self.rule, self.rule.betas
+        first = self.updated(state, "first", lambda old: beta1 * old + (1.0 - beta1) * g, g)
+        second = self.updated(state, "second", lambda old: beta2 * old + (1.0 - beta2) * squares, squares)
+        if rule.name == "amsgrad":
+            second = self.updated(state, "largest", lambda old: torch.maximum(old, second), squares)
+        root = second.sqrt()
         correction1, correction2 = 1.0 - beta1 ** state["step"], (1.0 - beta2 ** state["step"]) ** 0.5
         if rule.uncorrected:
             return _quotient(first * correction2 / correction1, root + rule.epsilon)
         return _quotient(first / correction1, root / correction2 + rule.epsilon)
 
 
+def _trust(table: torch.Tensor, step: torch.Tensor, coefficient: float = 1.0, epsilon: float = 0.0) -> torch.Tensor:
+    """c·‖q‖/(‖step‖ + ε) of every row, 1 where either is zero: [rows, 1]."""
+    own, size = (torch.linalg.vector_norm(x, dim=1, keepdim=True) for x in (table, step))
+    ratio = _quotient(coefficient * own, size + epsilon)
+    return torch.where((own == 0) | (size == 0), torch.ones_like(own), ratio)
+
+
 def _quotient(numerator: torch.Tensor, denominator: torch.Tensor) -> torch.Tensor:
     """0 for 0/0: where neither a gradient nor an epsilon ever arrived, nothing moves."""
     empty = denominator == 0
-    return torch.where(empty, torch.zeros_like(numerator), numerator / torch.where(empty, 1.0, denominator))
+    return torch.where(empty, 0.0, numerator / torch.where(empty, 1.0, denominator))
 
 
 class TorchFramework:

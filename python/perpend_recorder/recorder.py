@@ -41,6 +41,8 @@ class Tower:
     """[N, d] of the recorded rows."""
     grad: str | None | bool = False
     """The element type of the gradients, None if there are none, False before the first step."""
+    warned: bool = False
+    """Whether it was said that gradients move nothing."""
 
 
 @dataclass
@@ -248,7 +250,8 @@ class Recorder:
         own_lr = values.get("lr")
         if own_lr is not None:
             found["lr"] = _number(own_lr)
-        self._warn_if_frozen(place, found, lr if own_lr is None else own_lr)
+        if not tower.warned:
+            tower.warned = _is_frozen(place, found, lr if own_lr is None else own_lr)
         return _sparse(tower, found) if tower.sparse else found
 
     def _snapshot(self, tower: Tower, value: Any) -> Array:
@@ -282,17 +285,6 @@ class Recorder:
             self.declare(framework=f"{package} {importlib.metadata.version(package)}")
         except importlib.metadata.PackageNotFoundError:
             self.declare(framework=package)
-
-    def _warn_if_frozen(self, place: str, found: dict[str, Array], lr: Any) -> None:
-        grad = found.get("grad")
-        still = np.array_equal(found["q"].bits, found["q_next"].bits)
-        if still and grad is not None and np.any(grad.numbers()) and (lr is None or float(lr) != 0.0):
-            warnings.warn(
-                f"{place}: gradients arrived and no row moved: is q a view that the step changes, or a snapshot of "
-                "something else than what the optimizer moves?",
-                RecorderWarning,
-                stacklevel=4,
-            )
 
     def _write(self, found: dict[str, Array]) -> None:
         if not self._header_is_current:
@@ -368,6 +360,21 @@ class _Context:
             item=towers.get("item"),
             user=towers.get("user"),
         )
+
+
+def _is_frozen(place: str, found: dict[str, Array], lr: Any) -> bool:
+    """Warns where gradients arrived and nothing moved."""
+    grad = found.get("grad")
+    still = np.array_equal(found["q"].bits, found["q_next"].bits)
+    frozen = still and grad is not None and bool(np.any(grad.numbers())) and (lr is None or float(lr) != 0.0)
+    if frozen:
+        warnings.warn(
+            f"{place}: gradients arrived and no row moved: is q a view that the step changes, or a snapshot of "
+            "something else than what the optimizer moves?",
+            RecorderWarning,
+            stacklevel=5,
+        )
+    return frozen
 
 
 def _number(value: Any) -> Array:

@@ -25,6 +25,7 @@ class TorchRecorder(Recorder):
         super().__init__(path, **settings)
         self.arrived: dict[str, Array] = {}
         self.rates: dict[str, float] = {}
+        """Of each tower whose optimizer is known; 0 until that optimizer makes its step."""
         self.recording = False
 
     def watch(  # type: ignore[override]
@@ -36,7 +37,8 @@ class TorchRecorder(Recorder):
     ) -> None:
         """Watches an embedding module, its weight, or whatever a function returns (then give the gradient yourself).
 
-        The optimizer that moves the parameter is declared, with its learning rate of every step.
+        The optimizer that moves the parameter is declared, with its learning rate of every step: 0 where it makes no
+        step, because gradients are being accumulated or a loss scaler found one that is not finite.
         """
         parameter = source.weight if isinstance(source, torch.nn.Module) else source
         if not isinstance(parameter, torch.Tensor):
@@ -46,14 +48,12 @@ class TorchRecorder(Recorder):
             group = next((g for g in optimizer.param_groups if any(p is parameter for p in g["params"])), None)
             if group is None:
                 raise ValueError(f"{name}: expected an optimizer that moves the watched parameter, found another one")
-            options.setdefault("optimizer", declaration(optimizer, group, parameter))
-            optimizer.register_step_pre_hook(lambda *_: self._rate(name, group))
+            options.setdefault("optimizer", declaration(optimizer, group))
+            self.rates[name] = 0.0
+            optimizer.register_step_pre_hook(lambda *_: self.rates.update({name: float(group["lr"])}))
         options.setdefault("encoder", "id")
         super().watch(name, lambda: parameter, **options)
         parameter.register_post_accumulate_grad_hook(lambda p: self._arrive(name, p))
-
-    def _rate(self, name: str, group: dict[str, Any]) -> None:
-        self.rates[name] = float(group["lr"])
 
     def _arrive(self, name: str, parameter: torch.Tensor) -> None:
         if self.recording and parameter.grad is not None:
@@ -72,7 +72,8 @@ class _TorchContext(_Context):
         self.torch = recorder
 
     def __enter__(self) -> Step:
-        self.torch.arrived, self.torch.rates, self.torch.recording = {}, {}, self.step.recorded
+        self.torch.arrived, self.torch.recording = {}, self.step.recorded
+        self.torch.rates = dict.fromkeys(self.torch.rates, 0.0)
         return super().__enter__()
 
     def __exit__(self, kind: Any, error: Any, trace: Any) -> None:
@@ -91,20 +92,21 @@ _NAMES = {
     torch.optim.AdamW: "adamw",
     torch.optim.SparseAdam: "sparseadam",
     torch.optim.Adagrad: "adagrad",
+    torch.optim.RMSprop: "rmsprop",
 }
+_SETTINGS = ("lr", "momentum", "dampening", "nesterov", "weight_decay", "betas", "eps", "alpha")
+# Options that change the rule, and are not worth a word where they are off.
+_OPTIONS = ("amsgrad", "maximize", "centered", "lr_decay", "initial_accumulator_value")
 
 
-def declaration(optimizer: torch.optim.Optimizer, group: dict[str, Any], parameter: torch.Tensor) -> dict[str, Any]:
+def declaration(optimizer: torch.optim.Optimizer, group: dict[str, Any]) -> dict[str, Any]:
     """What an optimizer's parameter group says about itself, as the header's ``optimizer``."""
     name = _NAMES.get(type(optimizer))
     declared: dict[str, Any] = {"name": name or type(optimizer).__name__}
-    for key in ("lr", "momentum", "dampening", "nesterov", "weight_decay", "betas", "eps"):
-        if isinstance(group.get(key), (bool, int, float, tuple)):
-            declared[key] = group[key]
+    declared |= {key: group[key] for key in _SETTINGS if isinstance(group.get(key), (bool, int, float, tuple))}
+    declared |= {key: group[key] for key in _OPTIONS if group.get(key)}
     if name in ("adam", "adamw"):
         declared["decoupled"] = name == "adamw" or bool(group.get("decoupled_weight_decay", False))
     if name == "sparseadam":
         declared["sparse"] = "lazy"
-    if group.get("maximize") or group.get("amsgrad") or group.get("lr_decay"):
-        declared["name"] = f"{type(optimizer).__name__} with options that have no name here"
     return declared
