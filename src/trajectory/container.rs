@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{BufWriter, Write};
+use std::io::Write;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -214,6 +214,18 @@ pub(crate) fn header(metadata: &BTreeMap<String, String>, entries: &[Entry<'_>])
     bytes
 }
 
+/// Metadata and arrays as the bytes of a safetensors file.
+pub(crate) fn encode_arrays(metadata: &BTreeMap<String, String>, arrays: &BTreeMap<String, Array>) -> Vec<u8> {
+    let mut entries: Vec<Entry<'_>> = arrays
+        .iter()
+        .map(|(name, array)| Entry { name, element: array.element(), shape: array.shape().to_vec() })
+        .collect();
+    sort_entries(&mut entries);
+    let mut bytes = header(metadata, &entries);
+    entries.iter().for_each(|entry| bytes.extend_from_slice(arrays[entry.name].as_bytes()));
+    bytes
+}
+
 /// Writes metadata and arrays as a safetensors file, which appears completely or not at all.
 ///
 /// # Errors
@@ -224,14 +236,6 @@ pub fn write_arrays(
     metadata: &BTreeMap<String, String>,
     arrays: &BTreeMap<String, Array>,
 ) -> Result<()> {
-    let mut entries: Vec<Entry<'_>> = arrays
-        .iter()
-        .map(|(name, array)| Entry { name, element: array.element(), shape: array.shape().to_vec() })
-        .collect();
-    sort_entries(&mut entries);
-    let write = |out: &mut BufWriter<&File>| {
-        out.write_all(&header(metadata, &entries))?;
-        entries.iter().try_for_each(|entry| out.write_all(arrays[entry.name].as_bytes()))
-    };
-    crate::files::write_atomically(path, force, write, |_| Ok(()))
+    let bytes = encode_arrays(metadata, arrays);
+    crate::files::write_atomically(path, force, |out| out.write_all(&bytes), |_| Ok(()))
 }

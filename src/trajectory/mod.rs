@@ -69,6 +69,7 @@ pub mod writer;
 mod tests;
 
 pub use array::{Array, Element};
+pub(crate) use container::encode_arrays;
 pub use container::{read_arrays, write_arrays};
 pub use integrity::{IntegrityFinding, IntegrityKind, survey};
 pub use settings::{DeclaredOptimizer, EpsOn, Rows, Settings, Similarity};
