@@ -57,5 +57,10 @@ pub(crate) fn write_atomically(
 
 /// [`write_atomically`] for a text.
 pub(crate) fn write_text(path: &Path, force: bool, text: &str) -> Result<()> {
-    write_atomically(path, force, |out| out.write_all(text.as_bytes()), |_| Ok(()))
+    write_bytes(path, force, text.as_bytes())
+}
+
+/// [`write_atomically`] for bytes.
+pub(crate) fn write_bytes(path: &Path, force: bool, bytes: &[u8]) -> Result<()> {
+    write_atomically(path, force, |out| out.write_all(bytes), |_| Ok(()))
 }

@@ -23,6 +23,7 @@
 //! | [`claims`] | the theory: one file a claim |
 //! | [`necessity`] | what each condition is for: the matrix of twins and controls, the search for witnesses |
 //! | [`audit`] | what a recorded run obeys, and which optimizer really ran |
+//! | [`golden`] | golden fixtures: generated with 256 bits, judged one step from the golden state |
 //! | [`report`] | for people and programs |
 //!
 //! ```
@@ -46,6 +47,7 @@ mod error;
 pub mod facts;
 mod files;
 pub mod geometry;
+pub mod golden;
 pub mod harness;
 pub mod interactions;
 pub mod jacobian;

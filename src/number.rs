@@ -6,8 +6,12 @@
 //! | [`Dual`] | [`Real`] | exact directional derivatives |
 //! | [`Forward`] | [`Real`] | a dual number over any of the others: with [`Running`] inside, a derivative with its rounding |
 //! | [`Running`] | [`Real`] | a value with a bound on the rounding error of the operations that made it |
+//! | [`AnyOrder`] | [`Real`] | a value with a bound on the rounding error of any implementation, whatever the order of its sums |
+//! | [`Big`] | [`Real`] | 256 significant bits: golden values |
 //! | [`Rational`] | [`Field`] | exact witnesses |
 
+mod any_order;
+mod big;
 mod forward;
 
 use std::cell::Cell;
@@ -18,6 +22,8 @@ use std::ops::{Add, Div, Mul, Neg, Sub};
 use num_dual::DualNum;
 use num_traits::{One, ToPrimitive, Zero};
 
+pub use any_order::AnyOrder;
+pub use big::Big;
 pub use forward::Forward;
 
 /// An ordered field: + − × ÷ and comparison.

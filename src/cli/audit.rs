@@ -18,9 +18,15 @@ pub(super) struct Arguments {
     /// A claim that must be confirmed on every tower; may be repeated.
     #[arg(long, value_name = "CLAIM")]
     require: Vec<String>,
+    /// Judge the runs by this golden fixture instead: claim/case, or the path of its document.
+    #[arg(long, value_name = "CASE", conflicts_with = "require")]
+    golden: Option<String>,
 }
 
 pub(super) fn run(arguments: &Arguments, format: Format) -> Result<ExitCode> {
+    if let Some(case) = &arguments.golden {
+        return super::golden::audit(&arguments.runs, case, format);
+    }
     for id in &arguments.require {
         if !find(id)?.kind().is_audited() {
             return Err(Error::usage("--require", "a step or run claim", id));

@@ -4,6 +4,7 @@ mod audit;
 mod check;
 mod claims;
 mod explain;
+mod golden;
 mod main_job;
 mod necessity;
 mod presets;
@@ -104,6 +105,8 @@ enum Command {
     Train(Box<train::Arguments>),
     /// Judge recorded runs.
     Audit(audit::Arguments),
+    /// Golden fixtures: generate them, verify a trainer by them.
+    Golden(golden::Arguments),
 }
 
 /// Runs the command line of this process.
@@ -119,6 +122,7 @@ pub fn main() -> ExitCode {
         Some(Command::Presets(arguments)) => presets::run(&arguments, format),
         Some(Command::Train(arguments)) => train::run(&arguments, format),
         Some(Command::Audit(arguments)) => audit::run(&arguments, format),
+        Some(Command::Golden(arguments)) => golden::run(&arguments, format),
     };
     done.unwrap_or_else(|error| {
         eprintln!("error: {error}");

@@ -218,6 +218,10 @@ impl<F: Real> Gradient<F> {
         }
         self.values.row_mut(row)
     }
+    /// All values, row after row, to change. Which rows are touched stays as it is.
+    pub(crate) fn values_mut(&mut self) -> &mut [F] {
+        self.values.values_mut()
+    }
     /// Back to zero, in time proportional to what was touched.
     pub fn clear(&mut self) {
         for row in self.touched.drain(..) {

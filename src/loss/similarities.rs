@@ -131,7 +131,7 @@ impl<F: Real> Division<F> {
 }
 
 fn magnitude<F: Real>(x: &F) -> F {
-    if *x < F::zero() { -x.clone() } else { x.clone() }
+    x.clone().max(-x.clone())
 }
 
 impl<F: Real> Half<F> {

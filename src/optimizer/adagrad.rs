@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Decay, Method, Rule, Schedule, State, dense};
+use super::{Decay, Memory, Method, Rule, Schedule, State, dense};
 use crate::condition::Condition;
 use crate::number::Real;
 use crate::trajectory::{DeclaredOptimizer, Rows};
@@ -58,5 +58,8 @@ impl<F: Real> Rule<F> for Elements<F> {
                 *q = q.clone() - rate.clone() * g.clone() / denominator;
             }
         }
+    }
+    fn memory(&mut self, see: Memory<F>) {
+        see("sum", &mut self.sums.values);
     }
 }

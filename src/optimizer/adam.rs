@@ -6,7 +6,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::decay::Form;
-use super::{Decay, Direction, Method, Rule, Schedule, State, Step, dense};
+use super::{Decay, Direction, Memory, Method, Rule, Schedule, State, Step, dense};
 use crate::condition::Condition;
 use crate::number::Real;
 use crate::trajectory::{DeclaredOptimizer, Rows};
@@ -171,6 +171,13 @@ impl<F: Real> Direction<F> for Moments<F> {
             }
         };
         moments.zip(gradient).map(coordinate).collect()
+    }
+    fn memory(&mut self, see: Memory<F>) {
+        see("first-moment", &mut self.first.values);
+        see("second-moment", &mut self.second.values);
+        if let Some(largest) = &mut self.largest {
+            see("largest-second-moment", &mut largest.values);
+        }
     }
 }
 

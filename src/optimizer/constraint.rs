@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::Memory;
 use crate::geometry::norm;
 use crate::number::Real;
 
@@ -37,6 +38,13 @@ impl<F: Real> Keeper<F> {
     pub fn before(&mut self, row: usize, parameters: &[F]) {
         if let Keeper::Renormalise(stored) = self {
             stored[row].get_or_insert_with(|| norm(parameters));
+        }
+    }
+
+    /// The norms of the rows that were visited.
+    pub fn memory(&mut self, see: Memory<F>) {
+        if let Keeper::Renormalise(stored) = self {
+            stored.iter_mut().flatten().for_each(|norm| see("initial-norm", std::slice::from_mut(norm)));
         }
     }
 

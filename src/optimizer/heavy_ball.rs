@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Decay, Method, Rule, Schedule, State, dense};
+use super::{Decay, Memory, Method, Rule, Schedule, State, dense};
 use crate::condition::Condition;
 use crate::geometry::add_scaled;
 use crate::number::Real;
@@ -101,5 +101,8 @@ impl<F: Real> Rule<F> for Ball<F> {
             *p = self.momentum.clone() * p.clone() + weight.clone() * g.clone();
         }
         add_scaled(parameters, -rate.clone(), buffer);
+    }
+    fn memory(&mut self, see: Memory<F>) {
+        see("momentum", &mut self.buffer.values);
     }
 }

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::adam::{Moments, adaptive_status, betas};
 use super::decay::{Form, coupled};
 use super::lars::trust_ratio;
-use super::{Decay, Direction, Method, Rule, Schedule, dense};
+use super::{Decay, Direction, Memory, Method, Rule, Schedule, dense};
 use crate::condition::Condition;
 use crate::geometry::add_scaled;
 use crate::number::Real;
@@ -72,5 +72,8 @@ impl<F: Real> Rule<F> for Trusting<F> {
         }
         let ratio = trust_ratio(&F::one(), parameters, &step, &F::zero());
         add_scaled(parameters, -(rate.clone() * ratio), &step);
+    }
+    fn memory(&mut self, see: Memory<F>) {
+        self.moments.memory(see);
     }
 }

@@ -5,7 +5,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::heavy_ball::momentum_status;
-use super::{Decay, Method, Rule, Schedule, State, dense};
+use super::{Decay, Memory, Method, Rule, Schedule, State, dense};
 use crate::condition::Condition;
 use crate::geometry::{add_scaled, norm};
 use crate::number::Real;
@@ -85,5 +85,8 @@ impl<F: Real> Rule<F> for Trusting<F> {
             *p = self.momentum.clone() * p.clone() + local.clone() * g.clone();
         }
         add_scaled(parameters, -F::one(), buffer);
+    }
+    fn memory(&mut self, see: Memory<F>) {
+        see("momentum", &mut self.buffer.values);
     }
 }

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Decay, Direction, Method, Rule, Schedule, State, Step, dense};
+use super::{Decay, Direction, Memory, Method, Rule, Schedule, State, Step, dense};
 use crate::condition::Condition;
 use crate::number::Real;
 use crate::trajectory::{DeclaredOptimizer, Rows};
@@ -69,5 +69,8 @@ impl<F: Real> Direction<F> for SignOfMemory<F> {
             direction
         };
         self.memory.row(row).iter_mut().zip(gradient).map(coordinate).collect()
+    }
+    fn memory(&mut self, see: Memory<F>) {
+        see("first-moment", &mut self.memory.values);
     }
 }

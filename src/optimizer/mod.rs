@@ -140,12 +140,19 @@ pub trait Rule<F: Real>: Send {
     fn apply(&mut self, row: usize, time: u64, rate: &F, parameters: &mut [F], gradient: &[F]);
     /// Sees the whole table before the `visited` rows are moved one by one; only rules that decide for a table need to.
     fn prepare(&mut self, _time: u64, _visited: &[usize], _table: &Table<F>, _gradient: &Gradient<F>) {}
+    /// Shows all that it remembers from step to step, to be read or set: a name, and the numbers of all rows. Nothing by default.
+    fn memory(&mut self, _see: Memory<F>) {}
 }
+
+/// What is shown a memory: its name, and its numbers, row after row.
+pub type Memory<'a, F> = &'a mut dyn FnMut(&'static str, &mut [F]);
 
 /// A rule that moves a row along a direction which does not depend on where the row is.
 trait Direction<F: Real>: Send {
     /// Takes the gradient in and returns the direction Δ of q ← q − η·Δ: `[width]`.
     fn direction(&mut self, row: usize, time: u64, gradient: &[F]) -> Vec<F>;
+    /// As [`Rule::memory`].
+    fn memory(&mut self, _see: Memory<F>) {}
 }
 
 /// q ← q − η·Δ.
@@ -154,6 +161,9 @@ struct Step<D>(D);
 impl<F: Real, D: Direction<F>> Rule<F> for Step<D> {
     fn apply(&mut self, row: usize, time: u64, rate: &F, parameters: &mut [F], gradient: &[F]) {
         add_scaled(parameters, -rate.clone(), &self.0.direction(row, time, gradient));
+    }
+    fn memory(&mut self, see: Memory<F>) {
+        self.0.memory(see);
     }
 }
 
@@ -356,6 +366,12 @@ impl<F: Real> Stepper<F> {
             }
         }
         self.keepers.iter().for_each(|keeper| keeper.after(row, parameters));
+    }
+
+    /// Shows what the rule remembers, and the norms that constraints keep.
+    pub fn memory(&mut self, see: Memory<F>) {
+        self.rule.memory(see);
+        self.keepers.iter_mut().for_each(|keeper| keeper.memory(see));
     }
 
     /// One step on a whole table: every row if dense, the touched rows if lazy.

@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::heavy_ball::momentum_status;
-use super::{Decay, Method, Rule, Schedule, State, dense};
+use super::{Decay, Memory, Method, Rule, Schedule, State, dense};
 use crate::condition::Condition;
 use crate::number::Real;
 use crate::trajectory::{DeclaredOptimizer, Rows};
@@ -52,5 +52,8 @@ impl<F: Real> Rule<F> for LookAhead<F> {
             let ahead = g.clone() + self.momentum.clone() * p.clone();
             *q = q.clone() - rate.clone() * ahead;
         }
+    }
+    fn memory(&mut self, see: Memory<F>) {
+        see("momentum", &mut self.buffer.values);
     }
 }

@@ -8,7 +8,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::decay::{Form, coupled};
-use super::{Direction, Rule};
+use super::{Direction, Memory, Rule};
 use crate::encoder::Gradient;
 use crate::geometry::{Table, add_scaled, dot, norm};
 use crate::number::Real;
@@ -180,5 +180,8 @@ impl<F: Real, D: Direction<F>> Rule<F> for Projected<F, D> {
             parameters.iter_mut().for_each(|q| *q = q.clone() * kept.clone());
         }
         add_scaled(parameters, -rate.clone(), &step);
+    }
+    fn memory(&mut self, see: Memory<F>) {
+        self.base.memory(see);
     }
 }

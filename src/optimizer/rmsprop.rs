@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::adam::epsilon;
-use super::{Decay, Direction, Method, Rule, Schedule, State, Step, dense};
+use super::{Decay, Direction, Memory, Method, Rule, Schedule, State, Step, dense};
 use crate::condition::Condition;
 use crate::number::Real;
 use crate::trajectory::{DeclaredOptimizer, Rows};
@@ -77,5 +77,8 @@ impl<F: Real> Direction<F> for MeanSquares<F> {
             }
         };
         self.mean.row(row).iter_mut().zip(gradient).map(coordinate).collect()
+    }
+    fn memory(&mut self, see: Memory<F>) {
+        see("second-moment", &mut self.mean.values);
     }
 }

@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Decay, Method, Rule, Schedule, dense};
+use super::{Decay, Memory, Method, Rule, Schedule, dense};
 use crate::condition::Condition;
 use crate::geometry::{add_scaled, norm_squared};
 use crate::number::Real;
@@ -54,5 +54,8 @@ impl<F: Real> Rule<F> for Accumulators<F> {
         if denominator != F::zero() {
             add_scaled(parameters, -(rate.clone() / denominator), gradient);
         }
+    }
+    fn memory(&mut self, see: Memory<F>) {
+        see("sum", &mut self.sums);
     }
 }

@@ -5,7 +5,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::adam::{betas, bias_correction, epsilon};
-use super::{Decay, Direction, Method, Rule, Schedule, State, Step, dense};
+use super::{Decay, Direction, Memory, Method, Rule, Schedule, State, Step, dense};
 use crate::condition::Condition;
 use crate::geometry::norm_squared;
 use crate::number::Real;
@@ -83,5 +83,9 @@ impl<F: Real> Direction<F> for RowMoments<F> {
             }
         };
         self.first.row(row).iter_mut().zip(gradient).map(coordinate).collect()
+    }
+    fn memory(&mut self, see: Memory<F>) {
+        see("first-moment", &mut self.first.values);
+        see("second-moment", &mut self.second);
     }
 }

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::adam::epsilon;
 use super::heavy_ball::shown;
 use super::projection::{Projected, Projection};
-use super::{Decay, Direction, Method, Rule, Schedule, State, decay::Form, dense};
+use super::{Decay, Direction, Memory, Method, Rule, Schedule, State, decay::Form, dense};
 use crate::condition::Condition;
 use crate::number::Real;
 use crate::trajectory::{DeclaredOptimizer, Rows};
@@ -87,5 +87,8 @@ impl<F: Real> Direction<F> for Buffer<F> {
             *p = self.momentum.clone() * p.clone() + self.weight.clone() * g.clone();
         }
         buffer.to_vec()
+    }
+    fn memory(&mut self, see: Memory<F>) {
+        see("momentum", &mut self.buffer.values);
     }
 }

@@ -17,6 +17,7 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
+use super::Memory;
 use super::constraint::Constraint;
 use crate::condition::Condition;
 use crate::encoder::Gradient;
@@ -284,6 +285,16 @@ impl<F: Real> Stages<F> {
         Some((self.made - 1, gradients))
     }
 
+    /// Shows the gradients that are late or not yet used.
+    pub fn memory(&mut self, see: Memory<F>) {
+        for gradient in self.late.iter_mut().flatten() {
+            see("late-gradient", gradient.values_mut());
+        }
+        for gradient in &mut self.sum {
+            see("summed-gradient", gradient.values_mut());
+        }
+    }
+
     /// Rounds rows of a table to the storage format. Only the value is stored: what a number type carries beside it is lost.
     pub fn store(&self, table_index: usize, time: u64, rows: impl Iterator<Item = usize>, table: &mut Table<F>) {
         let Some(Storage { format, rounding }) = &self.update.storage else {
@@ -323,11 +334,11 @@ fn clip_norm<F: Real>(gradients: &mut [Gradient<F>], limit: &F) {
             squared = squared + norm_squared(gradient.row(row));
         }
     }
-    let norm = squared.sqrt();
-    if norm <= *limit {
+    if squared == F::zero() {
         return;
     }
-    let factor = limit.clone() / norm;
+    // Not a branch: numbers that carry a bound then carry it across the threshold.
+    let factor = (limit.clone() / squared.sqrt()).min(F::one());
     for gradient in gradients {
         for row in gradient.touched().to_vec() {
             gradient.accumulate(row).iter_mut().for_each(|g| *g = g.clone() * factor.clone());

@@ -8,7 +8,7 @@ mod session;
 
 use std::collections::BTreeMap;
 
-pub use session::{Session, StepOutcome, TowerOutcome};
+pub use session::{PARAMETERS, Session, StepOutcome, TowerOutcome};
 
 use crate::encoder::Architecture;
 use crate::error::Result;
@@ -138,22 +138,22 @@ impl Recorded {
 }
 
 /// The tables of one side joined into one block `[rows, width]`: row by row where all are private to their row, the
-/// table itself where there is one, else everything in a single row.
-fn joined<F: Real>(tables: &[&Table<F>], private: bool, into: &mut Vec<f64>) -> (usize, usize) {
-    let start = into.len();
+/// table itself where there is one, else everything in a single row. The number of rows, and the values.
+pub(crate) fn joined<F: Clone>(tables: &[&Table<F>], private: bool) -> (usize, Vec<F>) {
     let rows = if private || tables.len() == 1 {
         tables[0].rows()
     } else {
         1
     };
+    let mut values = Vec::new();
     if rows == 1 {
-        tables.iter().for_each(|table| into.extend(to_f64(table.values())));
+        tables.iter().for_each(|table| values.extend_from_slice(table.values()));
     } else {
         for row in 0..rows {
-            tables.iter().for_each(|table| into.extend(to_f64(table.row(row))));
+            tables.iter().for_each(|table| values.extend_from_slice(table.row(row)));
         }
     }
-    (rows, (into.len() - start) / rows)
+    (rows, values)
 }
 
 fn record<F: Real>(materialised: &Materialised, fault: Option<Fault>) -> Result<Trajectory> {
@@ -168,7 +168,8 @@ fn record<F: Real>(materialised: &Materialised, fault: Option<Fault>) -> Result<
         for (side, recorded) in sides.into_iter().zip(&mut recorded) {
             recorded.embeddings(&session, side, scenario.tower(side).rows);
             if session.has_own_parameters(side) {
-                joined(&session.tables(side), session.is_private(side), &mut recorded.parameters);
+                let (_, values) = joined(&session.tables(side), session.is_private(side));
+                recorded.parameters.extend(to_f64(&values));
             }
             recorded.rates.push(scenario.tower(side).optimizer.schedule().at(session.time()));
         }
@@ -198,14 +199,12 @@ fn record<F: Real>(materialised: &Materialised, fault: Option<Fault>) -> Result<
             recorded.slot_gradient.extend(to_f64(tower.slot_gradients.values()));
             recorded.ids.extend(tower.slots.iter().map(|&row| row as i64));
             if session.has_own_parameters(side) {
-                let tables = session.tables(side);
-                *shape = joined(&tables, session.is_private(side), &mut recorded.parameters_next);
+                let (rows, values) = joined(&session.tables(side), session.is_private(side));
+                *shape = (rows, values.len() / rows);
+                recorded.parameters_next.extend(to_f64(&values));
                 let gradients = session.gradients(side);
-                joined(
-                    &gradients.iter().collect::<Vec<_>>(),
-                    session.is_private(side),
-                    &mut recorded.parameter_gradient,
-                );
+                let (_, values) = joined(&gradients.iter().collect::<Vec<_>>(), session.is_private(side));
+                recorded.parameter_gradient.extend(to_f64(&values));
             }
         }
         users.extend(batch.users.iter().map(|&row| row as i64));

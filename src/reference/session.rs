@@ -12,6 +12,9 @@ use crate::sampler::Batch;
 use crate::scenario::Materialised;
 use crate::trajectory::Side;
 
+/// How [`Session::state`] names the parameters of a table.
+pub const PARAMETERS: &str = "parameters";
+
 /// A model in training: both towers' parameters, their gradients of the last step, and the optimizers' state.
 pub struct Session<F> {
     loss: Loss,
@@ -98,7 +101,7 @@ impl<F: Real> Session<F> {
         Session { loss: scenario.loss.clone(), towers, tables, gradients, time: 0 }
     }
 
-    fn state(&self, side: Side) -> &TowerState<F> {
+    fn tower(&self, side: Side) -> &TowerState<F> {
         match side {
             Side::Item => &self.towers[0],
             Side::User => &self.towers[1],
@@ -112,29 +115,29 @@ impl<F: Real> Session<F> {
 
     /// The embedding of a row: `[d]`.
     pub fn embedding(&self, side: Side, row: usize) -> Vec<F> {
-        self.state(side).encoder.encode(&self.tables, row)
+        self.tower(side).encoder.encode(&self.tables, row)
     }
 
     /// The parameter tables of a tower.
     pub fn tables(&self, side: Side) -> Vec<&Table<F>> {
-        self.tables[self.state(side).tables.clone()].iter().collect()
+        self.tables[self.tower(side).tables.clone()].iter().collect()
     }
 
     /// Whether each row has its own parameters.
     pub fn is_private(&self, side: Side) -> bool {
-        self.state(side).private
+        self.tower(side).private
     }
 
     /// Whether the tower has parameters that are something else than its embeddings.
     pub fn has_own_parameters(&self, side: Side) -> bool {
-        let state = self.state(side);
+        let state = self.tower(side);
         !state.lookup && !state.tables.is_empty()
     }
 
     /// The gradient of every embedding that the last step had one for. Where the other tower pools the rows of a lookup, it
     /// is the whole gradient of the row, from both towers; `outcome` is what that step returned.
     pub fn embedding_gradients(&self, side: Side, outcome: &StepOutcome<F>) -> Vec<(usize, Vec<F>)> {
-        let state = self.state(side);
+        let state = self.tower(side);
         if !state.pooled {
             return outcome.tower(side).rows.clone();
         }
@@ -144,7 +147,7 @@ impl<F: Real> Session<F> {
 
     /// The parameter gradients of the last step, as full tables.
     pub fn gradients(&self, side: Side) -> Vec<Table<F>> {
-        self.gradients[self.state(side).tables.clone()]
+        self.gradients[self.tower(side).tables.clone()]
             .iter()
             .zip(self.tables(side))
             .map(|(gradient, table)| {
@@ -152,6 +155,18 @@ impl<F: Real> Session<F> {
                 Table::from_values(table.width(), values)
             })
             .collect()
+    }
+
+    /// Shows everything that the next step starts from, to be read or set: for each tower the number of a table among its own,
+    /// `parameters` and that table, then what its optimizer remembers about it; and gradients that are on their way.
+    pub fn state(&mut self, see: &mut dyn FnMut(Side, usize, &'static str, &mut [F])) {
+        for (side, tower) in Side::ALL.into_iter().zip(&mut self.towers) {
+            for (table, (index, stepper)) in tower.tables.clone().zip(&mut tower.steppers).enumerate() {
+                see(side, table, PARAMETERS, self.tables[index].values_mut());
+                stepper.memory(&mut |name, values| see(side, table, name, values));
+            }
+            tower.stages.memory(&mut |name, values| see(side, 0, name, values));
+        }
     }
 
     /// Loss and gradients of a batch at the current parameters, with nothing moved.
@@ -202,7 +217,8 @@ impl<F: Real> Session<F> {
         self.time += 1;
     }
 
-    fn slot_embeddings(&self, side: Side, slots: &[usize]) -> Table<F> {
+    /// The embeddings of slots: `[slots, d]`.
+    pub(crate) fn slot_embeddings(&self, side: Side, slots: &[usize]) -> Table<F> {
         let mut known: HashMap<usize, Vec<F>> = HashMap::new();
         let mut values = Vec::new();
         let mut width = 0;
@@ -216,7 +232,8 @@ impl<F: Real> Session<F> {
 }
 
 impl<F: Real> TowerOutcome<F> {
-    fn new(slots: Vec<usize>, slot_gradients: Table<F>, slot_scales: Vec<F>) -> Self {
+    /// Sums the gradients of the slots row by row.
+    pub(crate) fn new(slots: Vec<usize>, slot_gradients: Table<F>, slot_scales: Vec<F>) -> Self {
         let mut place: HashMap<usize, usize> = HashMap::new();
         let mut rows: Vec<(usize, Vec<F>)> = Vec::new();
         for (slot, &row) in slots.iter().enumerate() {

@@ -1,5 +1,6 @@
 //! Reports: for programs (JSON, JUnit) and for people (terminal), all from the same values.
 
+pub mod golden;
 pub mod json;
 pub mod junit;
 pub mod terminal;

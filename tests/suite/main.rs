@@ -3,6 +3,7 @@
 mod cli;
 mod encoders;
 mod geometry;
+mod golden;
 mod gradients;
 mod harness;
 mod honesty;
