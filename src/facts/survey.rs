@@ -21,6 +21,8 @@ const RECOMPUTED_PRODUCTS: usize = 1 << 22;
 pub struct Survey {
     /// max_row ‖g‖ of every step.
     pub largest_gradient: Vec<f64>,
+    /// ‖G‖ of every step: the norm of the gradients of all rows together.
+    pub total_gradient: Vec<f64>,
     /// The smallest ‖q‖ among rows with a gradient.
     pub smallest_norm: Option<f64>,
     /// The format that the embeddings' bits show.
@@ -37,6 +39,7 @@ pub struct Survey {
 /// What [`Tower::for_each`] finds unreadable.
 pub fn survey(tower: &Tower<'_>) -> Result<Survey> {
     let mut largest_gradient = vec![0.0_f64; tower.steps()];
+    let mut total_gradient = vec![0.0_f64; tower.steps()];
     let mut smallest_norm: Option<f64> = None;
     let (mut bits, mut values, mut gradients) = (0, 0_u64, 0);
     let widest = tower.precision().bits();
@@ -56,6 +59,7 @@ pub fn survey(tower: &Tower<'_>) -> Result<Survey> {
                 let length = norm_f64(record.q);
                 smallest_norm = Some(smallest_norm.map_or(length, |smallest| smallest.min(length)));
                 largest_gradient[record.step] = largest_gradient[record.step].max(norm);
+                total_gradient[record.step] = total_gradient[record.step].hypot(norm);
             }
         }
         Ok(())
@@ -66,7 +70,7 @@ pub fn survey(tower: &Tower<'_>) -> Result<Survey> {
         tower.precision()
     };
     let active = is_active.iter().enumerate().filter(|(_, active)| **active).map(|(row, _)| row).collect();
-    Ok(Survey { largest_gradient, smallest_norm, stored, gradients, active })
+    Ok(Survey { largest_gradient, total_gradient, smallest_norm, stored, gradients, active })
 }
 
 impl Context {
