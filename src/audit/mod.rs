@@ -114,8 +114,22 @@ pub fn audit(trajectory: &Trajectory) -> Result<Audit> {
         notes: trajectory.notes().to_vec(),
         sentence: String::new(),
     };
-    for (place, tower) in trajectory.towers().iter().enumerate() {
-        let one = audit_tower(trajectory, tower)?;
+    let towers = trajectory.towers();
+    let mut known = Vec::new();
+    for tower in &towers {
+        let scales = survey(tower)?;
+        let storage = storage(&tower.settings(), &scales, tower);
+        known.push((Samples::of(tower, &scales, storage)?, scales));
+    }
+    // Clipping may be by the norm of everything that is trained.
+    let mut together = vec![0.0_f64; towers[0].steps()];
+    for (samples, scales) in &known {
+        for (sum, own) in together.iter_mut().zip(samples.totals(scales)) {
+            *sum = sum.hypot(*own);
+        }
+    }
+    for (place, (tower, (samples, scales))) in towers.iter().zip(&known).enumerate() {
+        let one = audit_tower(trajectory, tower, samples, scales, &together)?;
         audit.claims.extend(one.claims);
         audit.coupling.extend(one.coupling);
         if place == 0 {
@@ -126,8 +140,22 @@ pub fn audit(trajectory: &Trajectory) -> Result<Audit> {
             audit.diagnosis.advice.extend(one.diagnosis.advice);
         }
     }
+    // Both towers share one similarity: where one tower tells what it is, the other's leak is explained.
+    if ["dot-product", "detached-norm"].iter().any(|name| audit.diagnosis.finding(name).is_some()) {
+        audit.diagnosis.findings.retain(|finding| finding.name != "gradient-leak");
+    }
     audit.sentence = sentence(&audit);
     Ok(audit)
+}
+
+/// The format that embeddings are stored in. Values of a narrow format may be stored in a wide one; a declaration is never trusted
+/// to be finer than the file.
+fn storage(
+    settings: &trajectory::Settings,
+    scales: &crate::facts::Survey,
+    tower: &Tower<'_>,
+) -> crate::rounding::Precision {
+    settings.param_dtype.unwrap_or(scales.stored).min(tower.precision())
 }
 
 struct OneTower {
@@ -136,13 +164,17 @@ struct OneTower {
     coupling: Option<Coupling>,
 }
 
-fn audit_tower(trajectory: &Trajectory, tower: &Tower<'_>) -> Result<OneTower> {
+fn audit_tower(
+    trajectory: &Trajectory,
+    tower: &Tower<'_>,
+    samples: &Samples,
+    scales: &crate::facts::Survey,
+    together: &[f64],
+) -> Result<OneTower> {
     let settings = tower.settings();
-    let scales = survey(tower)?;
-    let mut context = Context::declared(trajectory, tower, &scales);
+    let mut context = Context::declared(trajectory, tower, scales);
     let precision = context.arithmetic.storage;
     let parameters = tower.parameters();
-    let samples = Samples::of(tower, &scales, precision)?;
     let fitted = samples.fit(tower);
     if let Some(fitted) = &fitted {
         complete(&mut context, &settings.optimizer.clone().unwrap_or_default(), fitted);
@@ -156,7 +188,7 @@ fn audit_tower(trajectory: &Trajectory, tower: &Tower<'_>) -> Result<OneTower> {
     };
     let evidence = Evidence {
         settings: &settings,
-        survey: &scales,
+        survey: scales,
         precision,
         fit: fitted.as_ref(),
         gradient: observed("gradient-orthogonality"),
@@ -178,7 +210,7 @@ fn audit_tower(trajectory: &Trajectory, tower: &Tower<'_>) -> Result<OneTower> {
     });
     let claims: Vec<Judged> = judged.collect();
 
-    let mut diagnosis = diagnose(tower, &samples, &scales, &context, fitted.as_ref(), evidence.gradient)?;
+    let mut diagnosis = diagnose(tower, samples, scales, together, &context, fitted.as_ref(), evidence.gradient)?;
     for finding in trajectory::survey(tower)? {
         diagnosis.findings.push(Finding {
             name: format!("{:?}", finding.kind),
@@ -194,7 +226,9 @@ fn audit_tower(trajectory: &Trajectory, tower: &Tower<'_>) -> Result<OneTower> {
     if let Some((replay, tally)) = declared_step::best(&facts, &context)
         && tally.broken > 0
     {
-        if let Some(place) = declared_step::lost_duplicates(&tally) {
+        // A rule that squares gradients may square them one by one: only where steps are linear in them is one lost.
+        let linear = matches!(replay.optimizer, Optimizer::Sgd(_) | Optimizer::HeavyBall(_) | Optimizer::Nesterov(_));
+        if let Some(place) = declared_step::lost_duplicates(&tally).filter(|_| linear) {
             diagnosis.findings.push(Finding {
                 name: "lost-duplicates".into(),
                 tower: tower.side(),
@@ -211,7 +245,7 @@ fn audit_tower(trajectory: &Trajectory, tower: &Tower<'_>) -> Result<OneTower> {
             diagnosis.advise("lost-duplicates", tower.side(), Some(&advice::SUM_DUPLICATES));
         }
         if let (Some(declared), Some(fitted)) = (&settings.optimizer, &fitted) {
-            contradictions::rule(&mut diagnosis, tower.side(), declared, fitted);
+            contradictions::rule(&mut diagnosis, tower.side(), declared, fitted, &context);
         }
     }
     contradictions::compare(&mut diagnosis, tower, &settings);
@@ -282,10 +316,25 @@ fn sentence(audit: &Audit) -> String {
     if let Some(finding) = audit.diagnosis.findings.iter().find(|finding| finding.accuses) {
         return format!("{}: {}.", finding.headline, finding.evidence);
     }
+    let of = |verdict: Verdict| audit.claims.iter().filter(move |judged| judged.verdict == verdict);
+    let explains = |finding: &&Finding| !finding.headline.is_empty() && finding.name != "gradient-leak";
+    let broken = of(Verdict::Outside).any(|judged| judged.observation.observed == Observed::Breaks)
+        || of(Verdict::Violated).next().is_some()
+        || !audit.diagnosis.contradictions.is_empty();
+    let found = audit.diagnosis.findings.iter().filter(explains);
+    // Where nothing is broken, what is stored is no news; where something is, it may be the cause.
+    let mut found = found.filter(|finding| broken || finding.name != "storage-precision");
+    if let Some(finding) = found.next() {
+        let rest = match (audit.diagnosis.contradictions.first(), of(Verdict::Violated).next()) {
+            (Some(contradiction), _) => format!(" The header says otherwise: {contradiction}."),
+            (None, Some(violated)) => format!(" {} is violated under what the header declares.", violated.id),
+            (None, None) => " Nothing is violated.".into(),
+        };
+        return format!("{}: {}.{rest}", finding.headline, finding.evidence);
+    }
     if let Some(contradiction) = audit.diagnosis.contradictions.first() {
         return format!("The run is not what its header says: {contradiction}.");
     }
-    let of = |verdict: Verdict| audit.claims.iter().filter(move |judged| judged.verdict == verdict);
     if let Some(violated) = of(Verdict::Violated).next() {
         let place = violated.observation.place.map_or(String::new(), |place| format!(" at {place}"));
         return format!("{} is violated{place}: {}.", violated.id, violated.observation.note);

@@ -3,7 +3,7 @@
 /// How many times what rounding allows a sum must be able to reach before it is judged.
 const SHARP: f64 = 4.0;
 /// −ln of the probability that sums of random signs vanish by chance, from which on they are said to vanish: 10⁻⁹.
-const CERTAIN: f64 = 20.7;
+pub(super) const CERTAIN: f64 = 20.7;
 
 /// A tally of sums that should vanish.
 ///
@@ -48,11 +48,4 @@ impl Balance {
     pub fn fails(&self) -> bool {
         self.broken > 0
     }
-}
-
-/// ln of the probability that `hits` independent events of probability `share` all happen, as a certainty to compare.
-pub(super) fn unlikely(share: f64, hits: usize) -> bool {
-    // A hundredth of a percent: these tests count rows, which are few.
-    const CHANCE: f64 = 1e-4;
-    share.powi(i32::try_from(hits).unwrap_or(i32::MAX)) < CHANCE
 }

@@ -88,8 +88,7 @@ impl Histories {
     /// # Errors
     /// What [`Tower::for_each`] finds unreadable.
     pub fn of(tower: &Tower<'_>, survey: &Survey, precision: Precision) -> Result<Histories> {
-        let mut histories =
-            Histories { rows: Vec::new(), dim: tower.dim(), steps: tower.steps() };
+        let mut histories = Histories { rows: Vec::new(), dim: tower.dim(), steps: tower.steps() };
         if !tower.has_gradient() {
             return Ok(histories);
         }

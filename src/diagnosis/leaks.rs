@@ -193,12 +193,8 @@ impl Leaks {
         let (rows, dim) = (sums.rows as f64, context.dim);
         let allowed = rows * error + context.own_check(rows * largest);
         self.translation.add(norm_f64(&sums.translation), allowed, sums.translation_squares.sqrt(), dim);
-        self.directions.add(
-            norm_f64(&sums.directions),
-            error * sums.norms + own,
-            sums.directions_squares.sqrt(),
-            dim,
-        );
+        self.directions
+            .add(norm_f64(&sums.directions), error * sums.norms + own, sums.directions_squares.sqrt(), dim);
     }
 
     /// The records that decide: (leaking, clean).

@@ -189,6 +189,8 @@ struct Case<'a> {
     moved: &'a Histories,
     /// Survey of those.
     moved_survey: &'a Survey,
+    /// ‖G‖ of every step over everything that is trained.
+    together: &'a [f64],
     fit: Option<&'a Fit>,
     on_parameters: bool,
     precision: Precision,
@@ -260,6 +262,11 @@ impl Samples {
         self.parameters.as_ref().map_or(&self.embeddings, |(parameters, _)| parameters)
     }
 
+    /// ‖G‖ of every step, over the rows that the optimizer moves.
+    pub fn totals<'a>(&'a self, scales: &'a Survey) -> &'a [f64] {
+        &self.parameters.as_ref().map_or(scales, |(_, scales)| scales).total_gradient
+    }
+
     /// The member of the SGD family that explains the steps, where one does.
     pub fn fit(&self, tower: &Tower<'_>) -> Option<Fit> {
         tower.consecutive().then(|| sgd_family::fit(self.moved(), self.precision)).flatten()
@@ -274,6 +281,7 @@ pub(crate) fn diagnose(
     tower: &Tower<'_>,
     samples: &Samples,
     scales: &Survey,
+    together: &[f64],
     context: &Context,
     fit: Option<&Fit>,
     gradient: Observed,
@@ -292,6 +300,7 @@ pub(crate) fn diagnose(
         embeddings: &samples.embeddings,
         moved: samples.moved(),
         moved_survey: samples.parameters.as_ref().map_or(scales, |(_, scales)| scales),
+        together,
         fit,
         on_parameters: parameters.is_some(),
         precision: samples.precision,

@@ -64,7 +64,10 @@ pub(super) fn decide(case: &Case<'_>) -> Vec<Conclusion> {
     found.clear();
     found.push(Conclusion {
         about: &UNEXPLAINED,
-        found: Found::new("Gradients are not orthogonal to their embeddings; what makes them so cannot be told", evidence),
+        found: Found::new(
+            "Gradients are not orthogonal to their embeddings; what makes them so cannot be told",
+            evidence,
+        ),
     });
     found
 }

@@ -49,7 +49,9 @@ impl Cause for StaleGradient {
         let mut holding = late.iter().enumerate().filter(|(_, balance)| balance.holds());
         let (place, balance) = holding.next().filter(|_| holding.next().is_none())?;
         let (headline, which) = match place {
-            LATEST => ("The recorded embeddings are one step behind their gradients".to_string(), "after the step".into()),
+            LATEST => {
+                ("The recorded embeddings are one step behind their gradients".to_string(), "after the step".into())
+            }
             lag => (
                 format!("Gradients are stale: they were taken {} step(s) before they are applied", lag + 1),
                 format!("{} step(s) earlier", lag + 1),

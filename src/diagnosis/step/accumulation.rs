@@ -54,7 +54,10 @@ impl Cause for Accumulation {
                 format!("Gradients are accumulated over {every} steps"),
                 k,
                 (k, k),
-                format!("nothing moved but in {} steps, each {every} apart, by the sum of the gradients since", moved.len()),
+                format!(
+                    "nothing moved but in {} steps, each {every} apart, by the sum of the gradients since",
+                    moved.len()
+                ),
             )
             .under(Rule {
                 optimizer: "sgd",

@@ -13,8 +13,17 @@ use crate::diagnosis::histories::{History, Visit};
 use crate::diagnosis::{About, Case, Cause, Estimate, Found, Rule, advice};
 use crate::geometry::{dot, norm_f64};
 use crate::optimizer::{
-    Optimizer, Schedule, adagrad::Adagrad, adam::Adam, amsgrad::Amsgrad, lamb::Lamb, lars::Lars, lion::Lion, rmsprop::Rmsprop,
-    rowwise_adagrad::RowwiseAdagrad, rowwise_adam::RowwiseAdam, sign_sgd::SignSgd,
+    Optimizer, Schedule,
+    adagrad::Adagrad,
+    adam::{Adam, EpsilonPlace},
+    amsgrad::Amsgrad,
+    lamb::Lamb,
+    lars::Lars,
+    lion::Lion,
+    rmsprop::Rmsprop,
+    rowwise_adagrad::RowwiseAdagrad,
+    rowwise_adam::RowwiseAdam,
+    sign_sgd::SignSgd,
 };
 use crate::trajectory::Rows;
 
@@ -101,7 +110,7 @@ const fn one() -> Schedule {
     Schedule::Constant(1.0)
 }
 
-const FAMILIES: [Family; 10] = [
+const FAMILIES: [Family; 11] = [
     Family {
         name: "sign-sgd",
         coordinates: true,
@@ -151,8 +160,16 @@ const FAMILIES: [Family; 10] = [
         coordinates: true,
         fades: true,
         settings: &[MOMENTUM, SQUARES, Setting::Epsilon],
+        build: |s, rows| Optimizer::Adam(Adam { betas: (s[0], s[1]), epsilon: s[2], rows, ..Adam::with_rate(one()) }),
+    },
+    Family {
+        name: "adam",
+        coordinates: true,
+        fades: true,
+        settings: &[MOMENTUM, SQUARES, Setting::Epsilon],
         build: |s, rows| {
-            Optimizer::Adam(Adam { betas: (s[0], s[1]), epsilon: s[2], rows, ..Adam::with_rate(one()) })
+            let adam = Adam { betas: (s[0], s[1]), epsilon: s[2], rows, ..Adam::with_rate(one()) };
+            Optimizer::Adam(Adam { epsilon_place: EpsilonPlace::Uncorrected, ..adam })
         },
     },
     Family {
@@ -178,9 +195,7 @@ const FAMILIES: [Family; 10] = [
         coordinates: true,
         fades: true,
         settings: &[MOMENTUM, SQUARES, Setting::Epsilon],
-        build: |s, rows| {
-            Optimizer::Lamb(Lamb { lr: one(), betas: (s[0], s[1]), epsilon: s[2], decay: None, rows })
-        },
+        build: |s, rows| Optimizer::Lamb(Lamb { lr: one(), betas: (s[0], s[1]), epsilon: s[2], decay: None, rows }),
     },
 ];
 
@@ -279,7 +294,9 @@ impl Model<'_> {
         let (_, mut residuals) = self.project(case, histories, &x)?;
         let mut best = squares(&residuals);
         for _ in 0..ROUNDS {
-            let Some(jacobian) = self.jacobian(case, histories, &x, &residuals) else { break };
+            let Some(jacobian) = self.jacobian(case, histories, &x, &residuals) else {
+                break;
+            };
             let svd = jacobian.svd(true, true);
             let Ok(step) = svd.solve(&DVector::from_column_slice(&residuals), 1e-9 * svd.singular_values.max()) else {
                 break;
@@ -318,13 +335,7 @@ impl Model<'_> {
         Some((x, best))
     }
 
-    fn jacobian(
-        &self,
-        case: &Case<'_>,
-        histories: &[&History],
-        x: &[f64],
-        residuals: &[f64],
-    ) -> Option<DMatrix<f64>> {
+    fn jacobian(&self, case: &Case<'_>, histories: &[&History], x: &[f64], residuals: &[f64]) -> Option<DMatrix<f64>> {
         if x.is_empty() {
             return None;
         }
@@ -360,7 +371,8 @@ impl Model<'_> {
                 Setting::Beta(_, starts) => starts.iter().map(|beta| (1.0 - beta).ln()).collect(),
                 other => other.starts().to_vec(),
             };
-            starts = starts.iter().flat_map(|start| values.iter().map(|&x| [start.as_slice(), &[x]].concat())).collect();
+            starts =
+                starts.iter().flat_map(|start| values.iter().map(|&x| [start.as_slice(), &[x]].concat())).collect();
         }
         let tried = starts.iter().filter_map(|start| self.search(case, &searched, start));
         let (x, squares) = tried.min_by(|a, b| a.1.total_cmp(&b.1))?;
@@ -461,16 +473,33 @@ impl Cause for Adaptive {
                 break;
             }
         }
-        // Richer rules contain simpler ones: what decides is that only one name is left.
+        // Richer rules contain simpler ones where squares are forgotten at once; else what decides is that one name is left.
+        if fitted.len() > 1 {
+            let forgets = |family: &Family, found: &Fitted| {
+                let squares =
+                    family.settings.iter().zip(&found.settings).filter(|(setting, _)| setting.starts().len() > 2);
+                squares.map(|(_, beta)| *beta).any(|beta| beta < 0.5)
+            };
+            let simplest = fitted[0].0.settings.len();
+            fitted.retain(|(family, _, found, _)| family.settings.len() == simplest || !forgets(family, found));
+        }
         let names: BTreeSet<&str> = fitted.iter().map(|(family, ..)| family.name).collect();
         let kinds: Vec<bool> = fitted.iter().map(|(family, ..)| family.coordinates).collect();
         let (family, rows, found, balance) = fitted.into_iter().next()?;
-        let how = if family.coordinates { "coordinate by coordinate" } else { "row by row" };
+        let how = if family.coordinates {
+            "coordinate by coordinate"
+        } else {
+            "row by row"
+        };
         let records = format!("{} of {} records are explained", balance.judged - balance.broken, balance.judged);
         let about = |coordinates: bool| if coordinates { &COORDINATES } else { &ROWS };
         if names.len() > 1 {
             let kinds: BTreeSet<bool> = kinds.into_iter().collect();
-            let about = if kinds.len() == 1 { about(family.coordinates) } else { &EITHER };
+            let about = if kinds.len() == 1 {
+                about(family.coordinates)
+            } else {
+                &EITHER
+            };
             let names: Vec<&str> = names.into_iter().collect();
             let evidence = format!("{records} by {}; the run does not tell which", names.join(" and by "));
             let rule = Rule { optimizer: "adaptive", ..Rule::default() };
@@ -491,20 +520,24 @@ impl Cause for Adaptive {
         if found.weight_decay != 0.0 {
             settings.push(format!("decoupled weight decay {:.3e}", found.weight_decay));
         }
-        let with = if settings.is_empty() { String::new() } else { format!(" with {}", settings.join(", ")) };
+        let with = if settings.is_empty() {
+            String::new()
+        } else {
+            format!(" with {}", settings.join(", "))
+        };
         let told = Found::estimated(
-                format!("The steps are those of {}{with}: gradients are scaled {how}", family.name),
-                found.lr.value,
-                (found.lr.value - found.lr.half_width, found.lr.value + found.lr.half_width),
-                format!("{}{with}; {records}", family.name),
-            )
-            .under(Rule {
-                optimizer: family.name,
-                lr: Some(found.lr),
-                weight_decay: Some(found.weight_decay),
-                momentum: beta.or(Some(0.0)),
-                rows,
-            });
+            format!("The steps are those of {}{with}: gradients are scaled {how}", family.name),
+            found.lr.value,
+            (found.lr.value - found.lr.half_width, found.lr.value + found.lr.half_width),
+            format!("{}{with}; {records}", family.name),
+        )
+        .under(Rule {
+            optimizer: family.name,
+            lr: Some(found.lr),
+            weight_decay: Some(found.weight_decay),
+            momentum: beta.or(Some(0.0)),
+            rows,
+        });
         Some(Found { about: Some(about(family.coordinates)), ..told })
     }
 }

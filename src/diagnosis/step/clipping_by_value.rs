@@ -24,14 +24,20 @@ impl Cause for ClippingByValue {
         &ABOUT
     }
     fn examine(&self, case: &Case<'_>) -> Option<Found> {
-        let visits: Vec<&Visit> =
-            case.moved.moving().flat_map(|history| &history.visits).filter(|visit| visit.has_gradient()).collect();
+        let visits: Vec<&Visit> = case
+            .moved
+            .moving()
+            .flat_map(|history| &history.visits)
+            .filter(|visit| visit.has_gradient())
+            .collect();
         let size = |visit: &&Visit| visit.step.iter().fold(0.0_f64, |size, x| size.max(x.abs()));
         let top = visits.iter().map(size).fold(0.0, f64::max);
         // Below half of the largest step nothing is cut off; there the rate is one number.
         let free = |visit: &&Visit| -> Vec<(f64, f64)> {
             let pairs = visit.step.iter().zip(&visit.gradient).map(|(step, g)| (*step, *g));
-            pairs.filter(|(step, g)| step.abs() < 0.5 * top && step.abs() > 4.0 * visit.noise && *g != 0.0).collect()
+            pairs
+                .filter(|(step, g)| step.abs() < 0.5 * top && step.abs() > 4.0 * visit.noise && *g != 0.0)
+                .collect()
         };
         let free: Vec<(f64, f64)> = visits.iter().flat_map(free).collect();
         let rough = median(free.iter().map(|(step, g)| -step / g)).filter(|rate| *rate > 0.0)?;

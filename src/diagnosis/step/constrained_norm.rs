@@ -26,6 +26,16 @@ const MAX_NORM: About = About {
     accuses: false,
 };
 
+const EITHER: About = About {
+    name: "fixed-norm",
+    meaning: "norms are brought to one value after every step, or cut off at it: nothing grows beyond",
+    advice: Some(&advice::MAX_NORM),
+    accuses: false,
+};
+
+/// Rows that must all have been longer than a norm at first, so that it is a maximum: of rows of either kind, one in 2²⁰ draws.
+const SURE: usize = 20;
+
 /// A record whose step lies in the plane of q and g, with its a and b.
 struct Plane<'a> {
     visit: &'a Visit,
@@ -79,7 +89,11 @@ fn explain(
             constrained.push(visit.row);
         }
         // A row that the constraint leaves alone is judged too, by its whole step.
-        let signal = if change > 16.0 * visit.noise { change } else { rate * norm_f64(&visit.gradient) };
+        let signal = if change > 16.0 * visit.noise {
+            change
+        } else {
+            rate * norm_f64(&visit.gradient)
+        };
         judge(case, &mut balance, visit, &predicted, signal, 1);
     }
     (balance, constrained)
@@ -120,6 +134,17 @@ impl Cause for Renormalisation {
         } else {
             (own, own_rows, None)
         };
+        // Rows that were all longer before their first step may as well have been cut off at a maximum.
+        let firsts = case.moved.moving().filter_map(|history| history.visits.iter().find(|visit| visit.has_gradient()));
+        let starts: Vec<f64> = firsts.map(|visit| norm_f64(&visit.q)).collect();
+        let noise = 16.0 * case.precision.unit_roundoff();
+        let (longer, shorter) = radius.map_or((0, 0), |radius| {
+            let count = |beyond: &dyn Fn(f64) -> bool| starts.iter().filter(|start| beyond(**start)).count();
+            (count(&|start| start > radius * (1.0 + noise)), count(&|start| start < radius * (1.0 - noise)))
+        });
+        if longer > 0 && shorter == 0 && longer >= SURE {
+            return None;
+        }
         // Half of the records must show it: a maximum that a few rows reach is another thing.
         let telling = balance.mostly() && distinct(&rows) > 1 && 2 * rows.len() as u64 >= balance.judged;
         telling.then(|| {
@@ -129,6 +154,15 @@ impl Cause for Renormalisation {
                 distinct(&rows)
             );
             let found = match radius {
+                Some(radius) if longer > 0 && shorter == 0 => Found {
+                    about: Some(&EITHER),
+                    ..Found::estimated(
+                        format!("Norms end at {radius:.4}: rows are renormalised, or cut off at a maximum norm"),
+                        radius,
+                        (radius * (1.0 - unit), radius * (1.0 + unit)),
+                        format!("{evidence}; all were longer at first, so that the run does not tell which"),
+                    )
+                },
                 Some(radius) => Found::estimated(
                     format!("Rows are renormalised after every step, all to ‖q‖ = {radius:.4}"),
                     radius,
@@ -154,15 +188,12 @@ impl Cause for MaxNorm {
         let eta = rate(&planes)?;
         // After the step every row is at most M long. A maximum applied when a row is looked up shortens it before the step.
         let longest = planes.iter().map(|plane| plane.next).fold(0.0, f64::max);
-        let shortened = planes.iter().filter(|plane| (1.0 - plane.a) * norm_f64(&plane.visit.q) > 16.0 * plane.visit.noise);
+        let shortened =
+            planes.iter().filter(|plane| (1.0 - plane.a) * norm_f64(&plane.visit.q) > 16.0 * plane.visit.noise);
         let looked_up = median(shortened.map(|plane| plane.a * norm_f64(&plane.visit.q)));
-        let after = |plane: &Plane<'_>, length: f64| {
-            // Rows that end at M show it by their own length, so that the longest need not be exact.
-            let _ = plane;
-            (longest / length).min(1.0)
-        };
+        let after = |_: &Plane<'_>, length: f64| (longest / length).min(1.0);
         let unit = 8.0 * case.precision.unit_roundoff();
-        let found = |limit: f64, balance: Balance, rows: &[usize], when: &str| {
+        let found = |limit: f64, eta: f64, balance: Balance, rows: &[usize], when: &str| {
             (balance.mostly() && distinct(rows) > 1 && rows.len() > 2).then(|| {
                 Found::estimated(
                     format!("Norms are cut off at a maximum of {limit:.4} {when}"),
@@ -180,8 +211,10 @@ impl Cause for MaxNorm {
             })
         };
         let (balance, rows) = explain(case, &planes, eta, &after);
-        found(longest, balance, &rows, "after the step").or_else(|| {
+        found(longest, eta, balance, &rows, "after the step").or_else(|| {
+            // Shortened first, the row then moves by the plain step: q' = a q − ηg.
             let limit = looked_up?;
+            let eta = median(planes.iter().map(|plane| -plane.b))?;
             let (mut balance, mut rows) = (Balance::default(), Vec::new());
             for plane in &planes {
                 let visit = plane.visit;
@@ -193,10 +226,14 @@ impl Cause for MaxNorm {
                 if shortens {
                     rows.push(visit.row);
                 }
-                let signal = if shortens { change } else { eta * norm_f64(&visit.gradient) };
+                let signal = if shortens {
+                    change
+                } else {
+                    eta * norm_f64(&visit.gradient)
+                };
                 judge(case, &mut balance, visit, &predicted, signal, 1);
             }
-            found(limit, balance, &rows, "when a row is looked up")
+            found(limit, eta, balance, &rows, "when a row is looked up")
         })
     }
 }

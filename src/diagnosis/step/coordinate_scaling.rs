@@ -25,7 +25,9 @@ impl Cause for CoordinateScaling {
     fn examine(&self, case: &Case<'_>) -> Option<Found> {
         let (mut agree, mut against, mut turned, mut rows) = (0, 0, 0, 0);
         for history in case.moved.moving() {
-            let Some(visit) = history.visits.iter().find(|visit| visit.has_gradient()) else { continue };
+            let Some(visit) = history.visits.iter().find(|visit| visit.has_gradient()) else {
+                continue;
+            };
             if !visit.moved() {
                 continue;
             }

@@ -53,7 +53,11 @@ impl Cause for LateGradient {
                     format!("Gradients are applied {lag} step(s) late"),
                     lag as f64,
                     (lag as f64, lag as f64),
-                    format!("{} of {} records moved by the gradient of {lag} step(s) before", balance.judged - balance.broken, balance.judged),
+                    format!(
+                        "{} of {} records moved by the gradient of {lag} step(s) before",
+                        balance.judged - balance.broken,
+                        balance.judged
+                    ),
                 )
                 .under(Rule {
                     optimizer: "sgd",

@@ -37,7 +37,11 @@ impl Cause for SharedRows {
         // Equal rows with gradients of their own stay equal only if they are one row.
         let own = |row: usize| {
             let history = case.embeddings.rows.iter().find(|history| history.row == row)?;
-            history.visits.iter().find(|visit| visit.has_gradient()).map(|visit| (visit.time, visit.gradient.clone()))
+            history
+                .visits
+                .iter()
+                .find(|visit| visit.has_gradient())
+                .map(|visit| (visit.time, visit.gradient.clone()))
         };
         let differ = shared.iter().any(|rows| {
             let gradients: Vec<_> = rows.iter().filter_map(|&row| own(row)).collect();

@@ -1,6 +1,7 @@
 //! The format that parameters are kept in: the narrowest that holds every number, where it is narrower than the file's.
 
 use crate::diagnosis::{About, Case, Cause, Found, advice};
+use crate::rounding::Precision;
 
 pub(super) struct StoragePrecision;
 
@@ -17,7 +18,7 @@ impl Cause for StoragePrecision {
     }
     fn examine(&self, case: &Case<'_>) -> Option<Found> {
         let (stored, file) = (case.survey.stored, case.tower.precision());
-        (stored < file).then(|| {
+        (stored < file || stored < Precision::F32).then(|| {
             let bits = f64::from(stored.bits());
             Found::estimated(
                 format!("Embeddings are kept in {stored}"),

@@ -34,7 +34,8 @@ impl Cause for SummedHashes {
         if !(2..=LARGEST).contains(&width) || steps * dim < 2 * width {
             return None;
         }
-        let table = DMatrix::from_fn(steps * dim, width, |equation, row| all.table[equation / dim][row][equation % dim]);
+        let table =
+            DMatrix::from_fn(steps * dim, width, |equation, row| all.table[equation / dim][row][equation % dim]);
         let svd = table.clone().svd(true, true);
         let (largest, smallest) = (svd.singular_values.max(), svd.singular_values.min());
         // The table barely moves: its rows must be told apart all the same.
