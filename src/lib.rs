@@ -22,7 +22,8 @@
 //! | [`facts`] | one pass over a trajectory: the sums, maxima and histograms that claims are judged by |
 //! | [`claims`] | the theory: one file a claim |
 //! | [`necessity`] | what each condition is for: the matrix of twins and controls, the search for witnesses |
-//! | [`audit`] | what a recorded run obeys, and which optimizer really ran |
+//! | [`diagnosis`] | which optimizer really ran, and the cause of what is broken |
+//! | [`audit`] | what a recorded run obeys, and why |
 //! | [`golden`] | golden fixtures: generated with 256 bits, judged one step from the golden state |
 //! | [`report`] | for people and programs |
 //!
@@ -42,6 +43,7 @@ pub mod claims;
 #[doc(hidden)]
 pub mod cli;
 pub mod condition;
+pub mod diagnosis;
 pub mod encoder;
 mod error;
 pub mod facts;

@@ -1,7 +1,7 @@
 //! Which conditions a recorded run meets: from what its header declares, or from the diagnosis where it declares nothing.
 
-use super::fit::Fit;
 use crate::condition::Condition;
+use crate::diagnosis::sgd_family::Fit;
 use crate::facts::Survey;
 use crate::optimizer::{Optimizer, Update};
 use crate::rounding::Precision;

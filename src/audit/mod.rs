@@ -4,19 +4,20 @@
 //! judged under its hypotheses. `outside` excuses a break only while `declared-step` does not break: one unmet condition
 //! must not hide a different bug.
 
-pub mod fit;
+mod contradictions;
 mod hypotheses;
 
 use serde::Serialize;
 
 use crate::claims::{self, ALL, declared_step};
+pub use crate::diagnosis::{Advice, Diagnosis, Finding};
+use crate::diagnosis::{Samples, advice, diagnose, sgd_family::Fit};
 use crate::error::{Error, Result};
 use crate::facts::{Context, Momentum, Replay, describe, survey};
 use crate::optimizer::{Optimizer, Update};
 use crate::statistics::{Interval, spearman_interval};
-use crate::trajectory::{self, Rows, Side, Similarity, Tower, Trajectory};
+use crate::trajectory::{self, Side, Tower, Trajectory};
 use crate::verdict::{ExitCode, Hypotheses, Observation, Observed, Verdict};
-use fit::{Fit, fit};
 use hypotheses::Evidence;
 
 /// Resamples behind an interval of a rank correlation.
@@ -35,44 +36,6 @@ pub struct Judged {
     pub hypotheses: Hypotheses,
     /// What follows.
     pub verdict: Verdict,
-}
-
-/// Something that the run shows, with its evidence.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Finding {
-    /// A short name.
-    pub kind: String,
-    /// The tower.
-    pub tower: Option<Side>,
-    /// The estimate, where it is a number.
-    pub estimate: Option<f64>,
-    /// Its interval.
-    pub interval: Option<(f64, f64)>,
-    /// What it rests on.
-    pub evidence: String,
-}
-
-/// What was measured from the run, never copied from its header.
-#[derive(Debug, Clone, Default, PartialEq, Serialize)]
-pub struct Diagnosis {
-    /// `sgd` where a member of the SGD family explains the run.
-    pub optimizer: Option<String>,
-    /// η, its median where it varies; None where it cannot be told.
-    pub lr: Option<f64>,
-    /// β; 0 where absent.
-    pub momentum: Option<f64>,
-    /// Whether the momentum looks ahead.
-    pub nesterov: Option<bool>,
-    /// λ; 0 where absent.
-    pub weight_decay: Option<f64>,
-    /// `dense` or `lazy`.
-    pub sparse: Option<Rows>,
-    /// `cosine` where the gradients say so.
-    pub similarity: Option<Similarity>,
-    /// What was found, with evidence.
-    pub findings: Vec<Finding>,
-    /// Where the run contradicts its header.
-    pub contradictions: Vec<String>,
 }
 
 /// How the norms of a tower's rows follow their training, for people.
@@ -151,20 +114,48 @@ pub fn audit(trajectory: &Trajectory) -> Result<Audit> {
         notes: trajectory.notes().to_vec(),
         sentence: String::new(),
     };
-    for (place, tower) in trajectory.towers().iter().enumerate() {
-        let one = audit_tower(trajectory, tower)?;
+    let towers = trajectory.towers();
+    let mut known = Vec::new();
+    for tower in &towers {
+        let scales = survey(tower)?;
+        let storage = storage(&tower.settings(), &scales, tower);
+        known.push((Samples::of(tower, &scales, storage)?, scales));
+    }
+    // Clipping may be by the norm of everything that is trained.
+    let mut together = vec![0.0_f64; towers[0].steps()];
+    for (samples, scales) in &known {
+        for (sum, own) in together.iter_mut().zip(samples.totals(scales)) {
+            *sum = sum.hypot(*own);
+        }
+    }
+    for (place, (tower, (samples, scales))) in towers.iter().zip(&known).enumerate() {
+        let one = audit_tower(trajectory, tower, samples, scales, &together)?;
         audit.claims.extend(one.claims);
         audit.coupling.extend(one.coupling);
-        let (findings, contradictions) = (one.diagnosis.findings.clone(), one.diagnosis.contradictions.clone());
         if place == 0 {
             audit.diagnosis = one.diagnosis;
         } else {
-            audit.diagnosis.findings.extend(findings);
-            audit.diagnosis.contradictions.extend(contradictions);
+            audit.diagnosis.findings.extend(one.diagnosis.findings);
+            audit.diagnosis.contradictions.extend(one.diagnosis.contradictions);
+            audit.diagnosis.advice.extend(one.diagnosis.advice);
         }
+    }
+    // Both towers share one similarity: where one tower tells what it is, the other's leak is explained.
+    if ["dot-product", "detached-norm"].iter().any(|name| audit.diagnosis.finding(name).is_some()) {
+        audit.diagnosis.findings.retain(|finding| finding.name != "gradient-leak");
     }
     audit.sentence = sentence(&audit);
     Ok(audit)
+}
+
+/// The format that embeddings are stored in. Values of a narrow format may be stored in a wide one; a declaration is never trusted
+/// to be finer than the file.
+fn storage(
+    settings: &trajectory::Settings,
+    scales: &crate::facts::Survey,
+    tower: &Tower<'_>,
+) -> crate::rounding::Precision {
+    settings.param_dtype.unwrap_or(scales.stored).min(tower.precision())
 }
 
 struct OneTower {
@@ -173,16 +164,18 @@ struct OneTower {
     coupling: Option<Coupling>,
 }
 
-fn audit_tower(trajectory: &Trajectory, tower: &Tower<'_>) -> Result<OneTower> {
+fn audit_tower(
+    trajectory: &Trajectory,
+    tower: &Tower<'_>,
+    samples: &Samples,
+    scales: &crate::facts::Survey,
+    together: &[f64],
+) -> Result<OneTower> {
     let settings = tower.settings();
-    let scales = survey(tower)?;
-    let mut context = Context::declared(trajectory, tower, &scales);
+    let mut context = Context::declared(trajectory, tower, scales);
     let precision = context.arithmetic.storage;
     let parameters = tower.parameters();
-    let fitted = match &parameters {
-        None => fit(tower, &scales, precision)?,
-        Some(parameters) => fit(parameters, &survey(parameters)?, precision)?,
-    };
+    let fitted = samples.fit(tower);
     if let Some(fitted) = &fitted {
         complete(&mut context, &settings.optimizer.clone().unwrap_or_default(), fitted);
     }
@@ -195,7 +188,7 @@ fn audit_tower(trajectory: &Trajectory, tower: &Tower<'_>) -> Result<OneTower> {
     };
     let evidence = Evidence {
         settings: &settings,
-        survey: &scales,
+        survey: scales,
         precision,
         fit: fitted.as_ref(),
         gradient: observed("gradient-orthogonality"),
@@ -217,42 +210,45 @@ fn audit_tower(trajectory: &Trajectory, tower: &Tower<'_>) -> Result<OneTower> {
     });
     let claims: Vec<Judged> = judged.collect();
 
-    let mut diagnosis = Diagnosis {
-        similarity: (evidence.gradient == Observed::Holds).then_some(Similarity::Cosine),
-        ..Diagnosis::default()
-    };
+    let mut diagnosis = diagnose(tower, samples, scales, together, &context, fitted.as_ref(), evidence.gradient)?;
     for finding in trajectory::survey(tower)? {
-        let kind = format!("{:?}", finding.kind);
         diagnosis.findings.push(Finding {
-            kind,
+            name: format!("{:?}", finding.kind),
             tower: tower.side(),
             estimate: None,
             interval: None,
             evidence: finding.evidence,
+            meaning: "a remark on the recording".into(),
+            headline: String::new(),
+            accuses: false,
         });
-    }
-    if let Some(fitted) = &fitted {
-        describe_fit(&mut diagnosis, tower.side(), fitted);
     }
     if let Some((replay, tally)) = declared_step::best(&facts, &context)
         && tally.broken > 0
     {
-        if let Some(place) = declared_step::lost_duplicates(&tally) {
+        // A rule that squares gradients may square them one by one: only where steps are linear in them is one lost.
+        let linear = matches!(replay.optimizer, Optimizer::Sgd(_) | Optimizer::HeavyBall(_) | Optimizer::Nesterov(_));
+        if let Some(place) = declared_step::lost_duplicates(&tally).filter(|_| linear) {
             diagnosis.findings.push(Finding {
-                kind: "lost-duplicates".into(),
+                name: "lost-duplicates".into(),
                 tower: tower.side(),
-                estimate: None,
+                estimate: Some(tally.first_by_lookups.several as f64),
                 interval: None,
                 evidence: format!(
                     "{place}: several gradients arrived for one row and not all were applied; {} rows depart from the replay ({}), each first in such a step",
                     tally.first_by_lookups.several, replay.name
                 ),
+                meaning: "gradients of ids that occur several times in a batch are lost; no claim on orthogonality or growth can see it".into(),
+                headline: "Duplicate gradients are lost".into(),
+                accuses: true,
             });
+            diagnosis.advise("lost-duplicates", tower.side(), Some(&advice::SUM_DUPLICATES));
         }
         if let (Some(declared), Some(fitted)) = (&settings.optimizer, &fitted) {
-            contradict(&mut diagnosis, tower.side(), declared, fitted);
+            contradictions::rule(&mut diagnosis, tower.side(), declared, fitted, &context);
         }
     }
+    contradictions::compare(&mut diagnosis, tower, &settings);
     Ok(OneTower { claims, diagnosis, coupling: coupling(tower.side(), &facts) })
 }
 
@@ -278,65 +274,6 @@ fn complete(context: &mut Context, declared: &trajectory::DeclaredOptimizer, fit
             })
             .collect();
         context.rates = Some(rates);
-    }
-}
-
-fn describe_fit(diagnosis: &mut Diagnosis, tower: Option<Side>, fitted: &Fit) {
-    diagnosis.optimizer = Some("sgd".into());
-    diagnosis.lr = Some(fitted.lr.value);
-    diagnosis.momentum = Some(fitted.momentum.value);
-    diagnosis.nesterov = Some(fitted.nesterov);
-    diagnosis.weight_decay = Some(fitted.weight_decay.value);
-    diagnosis.sparse = fitted.rows;
-    let evidence =
-        format!("{:.1} % of {} records on rows looked up at most once", 100.0 * fitted.explained, fitted.records);
-    let numbers = [("learning-rate", fitted.lr), ("momentum", fitted.momentum), ("weight-decay", fitted.weight_decay)];
-    for (kind, estimate) in numbers.into_iter().filter(|(_, estimate)| estimate.value != 0.0) {
-        diagnosis.findings.push(Finding {
-            kind: kind.into(),
-            tower,
-            estimate: Some(estimate.value),
-            interval: Some((estimate.value - estimate.half_width, estimate.value + estimate.half_width)),
-            evidence: if kind == "learning-rate" && fitted.schedule.is_some() {
-                format!("it varies from step to step; {evidence}")
-            } else {
-                evidence.clone()
-            },
-        });
-    }
-}
-
-/// What the header says otherwise than the run.
-fn contradict(diagnosis: &mut Diagnosis, tower: Option<Side>, declared: &trajectory::DeclaredOptimizer, fitted: &Fit) {
-    let prefix = tower.map_or(String::new(), |side| format!("{side}: "));
-    let mut numbers = vec![
-        ("momentum", Some(declared.momentum.unwrap_or(0.0)), fitted.momentum),
-        ("weight decay", Some(declared.weight_decay.unwrap_or(0.0)), fitted.weight_decay),
-    ];
-    if fitted.schedule.is_none() {
-        numbers.push(("learning rate", declared.lr, fitted.lr));
-    }
-    for (what, declared, estimate) in numbers {
-        let Some(declared) = declared else { continue };
-        if (declared - estimate.value).abs() > estimate.half_width {
-            diagnosis.contradictions.push(format!(
-                "{prefix}{what} {declared} is declared, but the run shows {:.6} ± {:.1e}",
-                estimate.value, estimate.half_width
-            ));
-        }
-    }
-    if let Some(nesterov) = declared.nesterov.filter(|&nesterov| nesterov != fitted.nesterov) {
-        let negation = if nesterov { "does not look ahead" } else { "looks ahead" };
-        diagnosis
-            .contradictions
-            .push(format!("{prefix}nesterov {nesterov} is declared, but the momentum {negation}"));
-    }
-    if let (Some(declared), Some(found)) = (declared.sparse, fitted.rows)
-        && declared != found
-    {
-        diagnosis
-            .contradictions
-            .push(format!("{prefix}{declared} updates are declared, but the run shows {found} ones"));
     }
 }
 
@@ -376,13 +313,28 @@ fn what_ran(diagnosis: &Diagnosis) -> Option<String> {
 
 /// The cause, or the result, in plain words.
 fn sentence(audit: &Audit) -> String {
-    if let Some(lost) = audit.diagnosis.findings.iter().find(|finding| finding.kind == "lost-duplicates") {
-        return format!("Duplicate gradients are lost: {}.", lost.evidence);
+    if let Some(finding) = audit.diagnosis.findings.iter().find(|finding| finding.accuses) {
+        return format!("{}: {}.", finding.headline, finding.evidence);
+    }
+    let of = |verdict: Verdict| audit.claims.iter().filter(move |judged| judged.verdict == verdict);
+    let explains = |finding: &&Finding| !finding.headline.is_empty() && finding.name != "gradient-leak";
+    let broken = of(Verdict::Outside).any(|judged| judged.observation.observed == Observed::Breaks)
+        || of(Verdict::Violated).next().is_some()
+        || !audit.diagnosis.contradictions.is_empty();
+    let found = audit.diagnosis.findings.iter().filter(explains);
+    // Where nothing is broken, what is stored is no news; where something is, it may be the cause.
+    let mut found = found.filter(|finding| broken || finding.name != "storage-precision");
+    if let Some(finding) = found.next() {
+        let rest = match (audit.diagnosis.contradictions.first(), of(Verdict::Violated).next()) {
+            (Some(contradiction), _) => format!(" The header says otherwise: {contradiction}."),
+            (None, Some(violated)) => format!(" {} is violated under what the header declares.", violated.id),
+            (None, None) => " Nothing is violated.".into(),
+        };
+        return format!("{}: {}.{rest}", finding.headline, finding.evidence);
     }
     if let Some(contradiction) = audit.diagnosis.contradictions.first() {
         return format!("The run is not what its header says: {contradiction}.");
     }
-    let of = |verdict: Verdict| audit.claims.iter().filter(move |judged| judged.verdict == verdict);
     if let Some(violated) = of(Verdict::Violated).next() {
         let place = violated.observation.place.map_or(String::new(), |place| format!(" at {place}"));
         return format!("{} is violated{place}: {}.", violated.id, violated.observation.note);

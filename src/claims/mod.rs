@@ -340,6 +340,7 @@ pub(crate) fn gather_for(claims: &[&dyn Claim], tower: &Tower<'_>, context: &Con
             dim: parameters.dim(),
             largest_gradient: scales.largest_gradient,
             upstream: HashMap::new(),
+            gradient_factor: None,
             encoding: None,
             ..context.clone()
         };

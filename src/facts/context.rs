@@ -84,6 +84,8 @@ pub struct Context {
     pub momentum: Option<Momentum>,
     /// ‖a‖ of every (step, row) where it could be recomputed from the loss.
     pub upstream: HashMap<(u64, u64), f64>,
+    /// By how much the recorded gradients exceed those of the declared loss, where it could be recomputed and all do alike.
+    pub gradient_factor: Option<f64>,
     /// How embeddings are computed from parameters, where that is known and they are not the parameters.
     pub encoding: Option<Encoding>,
     /// The optimizers that `declared-step` replays.

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use super::context::{Context, Momentum, Rates, Replay};
 use crate::error::Result;
-use crate::geometry::{Table, norm_f64};
+use crate::geometry::{Table, add_scaled, dot, norm_f64};
 use crate::loss::{EpsilonOn, Loss};
 use crate::optimizer::{Optimizer, Update};
 use crate::rounding::{Arithmetic, Precision};
@@ -21,6 +21,8 @@ const RECOMPUTED_PRODUCTS: usize = 1 << 22;
 pub struct Survey {
     /// max_row ‖g‖ of every step.
     pub largest_gradient: Vec<f64>,
+    /// ‖G‖ of every step: the norm of the gradients of all rows together.
+    pub total_gradient: Vec<f64>,
     /// The smallest ‖q‖ among rows with a gradient.
     pub smallest_norm: Option<f64>,
     /// The format that the embeddings' bits show.
@@ -37,6 +39,7 @@ pub struct Survey {
 /// What [`Tower::for_each`] finds unreadable.
 pub fn survey(tower: &Tower<'_>) -> Result<Survey> {
     let mut largest_gradient = vec![0.0_f64; tower.steps()];
+    let mut total_gradient = vec![0.0_f64; tower.steps()];
     let mut smallest_norm: Option<f64> = None;
     let (mut bits, mut values, mut gradients) = (0, 0_u64, 0);
     let widest = tower.precision().bits();
@@ -56,6 +59,7 @@ pub fn survey(tower: &Tower<'_>) -> Result<Survey> {
                 let length = norm_f64(record.q);
                 smallest_norm = Some(smallest_norm.map_or(length, |smallest| smallest.min(length)));
                 largest_gradient[record.step] = largest_gradient[record.step].max(norm);
+                total_gradient[record.step] = total_gradient[record.step].hypot(norm);
             }
         }
         Ok(())
@@ -66,7 +70,7 @@ pub fn survey(tower: &Tower<'_>) -> Result<Survey> {
         tower.precision()
     };
     let active = is_active.iter().enumerate().filter(|(_, active)| **active).map(|(row, _)| row).collect();
-    Ok(Survey { largest_gradient, smallest_norm, stored, gradients, active })
+    Ok(Survey { largest_gradient, total_gradient, smallest_norm, stored, gradients, active })
 }
 
 impl Context {
@@ -102,6 +106,7 @@ impl Context {
                 })
                 .collect(),
         };
+        let (upstream, gradient_factor) = declared_upstream(trajectory, tower).unwrap_or_default();
         Context {
             dim: tower.dim(),
             arithmetic,
@@ -109,7 +114,8 @@ impl Context {
             losses: (0..tower.steps()).map(|step| tower.loss(step)).collect(),
             momentum: readings.first().filter(|_| update.is_default()).and_then(Momentum::of),
             rates,
-            upstream: declared_upstream(trajectory, tower).unwrap_or_default(),
+            upstream,
+            gradient_factor,
             encoding: None,
             replays,
             consecutive: tower.consecutive(),
@@ -161,7 +167,7 @@ pub fn describe(optimizer: &Optimizer, rates: &Rates) -> String {
 
 /// ‖a‖ of every (step, row), from the loss that the header declares: possible where both towers, the pairs, the similarity
 /// and the temperature are recorded and the run is small enough.
-fn declared_upstream(trajectory: &Trajectory, tower: &Tower<'_>) -> Option<HashMap<(u64, u64), f64>> {
+fn declared_upstream(trajectory: &Trajectory, tower: &Tower<'_>) -> Option<(HashMap<(u64, u64), f64>, Option<f64>)> {
     let settings = tower.settings();
     // Other losses, masks and corrections have settings that no header tells.
     if settings.loss.as_deref() != Some("info-nce") {
@@ -191,7 +197,37 @@ fn declared_upstream(trajectory: &Trajectory, tower: &Tower<'_>) -> Option<HashM
         let (users, positives) = (rows(item.users(step)?, user)?, rows(item.positives(step)?, item)?);
         Some(Batch { users, positives, negatives, ..Batch::default() })
     };
-    upstream(trajectory, tower, &loss, &batch)
+    let mut recomputed = recompute(trajectory, tower, &loss, &batch)?;
+    if let Some(factor) = common_factor(tower, &recomputed.gradients) {
+        recomputed.scales.values_mut().for_each(|scale| *scale *= factor);
+        return Some((recomputed.scales, Some(factor)));
+    }
+    Some((recomputed.scales, None))
+}
+
+/// By how much the recorded gradients exceed the recomputed ones, where it is the same for all of them: a loss that is scaled, or
+/// summed where a mean is declared.
+fn common_factor(tower: &Tower<'_>, gradients: &HashMap<(u64, u64), Vec<f64>>) -> Option<f64> {
+    // The embeddings that the loss saw may be rounded to half of their bits.
+    let same = Precision::F16.unit_roundoff();
+    let mut factors = Vec::new();
+    let mut aligned = true;
+    let walked = tower.for_each(0..tower.rows(), &mut |record| {
+        let known = gradients.get(&(record.step as u64, record.row as u64));
+        if let (Some(recorded), Some(gradient)) = (record.grad, known) {
+            let (norm, size) = (norm_f64(recorded), norm_f64(gradient));
+            if norm > 0.0 && size > 0.0 {
+                aligned &= dot(recorded, gradient) > (1.0 - same) * norm * size;
+                factors.push(norm / size);
+            }
+        }
+        Ok(())
+    });
+    walked.ok()?;
+    factors.sort_by(f64::total_cmp);
+    let factor = *factors.get(factors.len() / 2)?;
+    let all = aligned && factors.first()? > &(factor * (1.0 - same)) && factors.last()? < &(factor * (1.0 + same));
+    all.then_some(factor)
 }
 
 /// ‖a‖ of every (step, row) under a loss and batches; None where the file does not have the embeddings, or the run is long.
@@ -201,6 +237,23 @@ pub(crate) fn upstream(
     loss: &Loss,
     batch: &dyn Fn(usize) -> Option<Batch>,
 ) -> Option<HashMap<(u64, u64), f64>> {
+    recompute(trajectory, tower, loss, batch).map(|recomputed| recomputed.scales)
+}
+
+/// What a loss says of every (step, row).
+struct Recomputed {
+    /// ‖a‖.
+    scales: HashMap<(u64, u64), f64>,
+    /// The gradient.
+    gradients: HashMap<(u64, u64), Vec<f64>>,
+}
+
+fn recompute(
+    trajectory: &Trajectory,
+    tower: &Tower<'_>,
+    loss: &Loss,
+    batch: &dyn Fn(usize) -> Option<Batch>,
+) -> Option<Recomputed> {
     let own_side = tower.side()?;
     let towers = trajectory.towers();
     let side = |side: Side| towers.iter().find(move |tower| tower.side() == Some(side));
@@ -210,7 +263,7 @@ pub(crate) fn upstream(
     if item.is_sparse() || user.is_sparse() || products * item.dim() * item.steps() > RECOMPUTED_PRODUCTS {
         return None;
     }
-    let mut scales = HashMap::new();
+    let (mut scales, mut gradients) = (HashMap::new(), HashMap::<_, Vec<f64>>::new());
     for step in 0..tower.steps() {
         let batch = batch(step)?;
         let (item_slots, user_slots) = (batch.item_slots(), batch.users.clone());
@@ -222,13 +275,16 @@ pub(crate) fn upstream(
             Some(Table::from_values(tower.dim(), values))
         };
         let evaluation = loss.evaluate(&embeddings(user, &user_slots)?, &embeddings(item, &item_slots)?, &batch);
-        let (slots, scale) = match own_side {
-            Side::Item => (item_slots, evaluation.item_scale),
-            Side::User => (user_slots, evaluation.user_scale),
+        let (slots, scale, gradient) = match own_side {
+            Side::Item => (item_slots, evaluation.item_scale, evaluation.items),
+            Side::User => (user_slots, evaluation.user_scale, evaluation.users),
         };
-        for (row, scale) in slots.into_iter().zip(scale) {
-            *scales.entry((step as u64, row as u64)).or_default() += scale;
+        for (slot, (row, scale)) in slots.into_iter().zip(scale).enumerate() {
+            let place = (step as u64, row as u64);
+            *scales.entry(place).or_default() += scale;
+            let sum = gradients.entry(place).or_insert_with(|| vec![0.0; tower.dim()]);
+            add_scaled(sum, 1.0, gradient.row(slot));
         }
     }
-    Some(scales)
+    Some(Recomputed { scales, gradients })
 }

@@ -336,7 +336,15 @@ pub fn audit_text(audit: &Audit, colour: Colour) -> String {
         let tower = finding.tower.map_or(String::new(), |side| format!("{side} "));
         let estimate = finding.estimate.map_or(String::new(), |estimate| format!(" {estimate:.6}"));
         let interval = finding.interval.map_or(String::new(), |(low, high)| format!(" ± {:.1e}", (high - low) / 2.0));
-        let _ = writeln!(text, "  found      {tower}{}{estimate}{interval}: {}", finding.kind, finding.evidence);
+        let _ = writeln!(text, "  found      {tower}{}{estimate}{interval}: {}", finding.name, finding.evidence);
+    }
+    for advice in &audit.diagnosis.advice {
+        let tower = advice.tower.map_or(String::new(), |side| format!("{side} "));
+        let _ = writeln!(
+            text,
+            "  advice     {tower}{}: {}; gives {}; does not give {} ({})",
+            advice.cause, advice.mitigation, advice.guarantees, advice.does_not, advice.claim
+        );
     }
     for coupling in &audit.coupling {
         let _ = writeln!(text, "  coupling   {}", coupling_text(coupling));

@@ -437,7 +437,7 @@ fn a_schedule_is_measured_step_by_step_and_adam_is_left_untold() {
         Trajectory::new(Settings::default(), arrays).unwrap()
     };
     let warm_up = audit(&strip(train(&specimen::warm_up(1), &Reference))).unwrap();
-    let rate = warm_up.diagnosis.findings.iter().find(|finding| finding.kind == "learning-rate").unwrap();
+    let rate = warm_up.diagnosis.findings.iter().find(|finding| finding.name == "learning-rate").unwrap();
     assert!(rate.evidence.contains("varies"), "{rate:?}");
     assert_eq!(item(&warm_up, "declared-step").observation.observed, Observed::Holds);
     let adam = audit(&strip(train(&specimen::adam(1), &Reference))).unwrap();

@@ -209,7 +209,7 @@ fn duplicates_of_which_the_last_wins_are_caught_by_declared_step_alone() {
             assert_eq!(verdict(&wrong, blind), Verdict::Confirmed, "{blind} sees nothing");
         }
         assert!(
-            wrong.diagnosis.findings.iter().any(|finding| finding.kind == "lost-duplicates"),
+            wrong.diagnosis.findings.iter().any(|finding| finding.name == "lost-duplicates"),
             "the cause is named"
         );
         accused_of_nothing(&run(&scenario, &Reference, as_it_is));

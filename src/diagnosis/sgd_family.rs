@@ -15,18 +15,16 @@
 
 use nalgebra::{DMatrix, DVector};
 
-use crate::error::Result;
-use crate::facts::{Rates, Replay, Survey, describe};
+use super::histories::Histories;
+use crate::facts::{Rates, Replay, describe};
 use crate::geometry::{add_scaled, norm_f64};
 use crate::optimizer::decay::Form;
 use crate::optimizer::{Decay, Optimizer, Update, heavy_ball::HeavyBall, nesterov::Nesterov, sgd::Sgd};
 use crate::rounding::Precision;
-use crate::trajectory::{Rows, Tower};
+use crate::trajectory::Rows;
 
-/// Records that the fit looks at, spread over the rows that ever had a gradient.
-const RECORDS: usize = 6000;
 /// Share of the records that a family must explain. The rest may be duplicates within one lookup, or clamped rows.
-const EXPLAINED: f64 = 0.95;
+pub(super) const EXPLAINED: f64 = 0.95;
 /// Rounds of reweighting; the weights settle after a few.
 const ROUNDS: usize = 30;
 /// Standard errors in a stated interval.
@@ -34,7 +32,7 @@ const INTERVAL: f64 = 4.0;
 
 /// One visit of a row.
 #[derive(Clone, Default)]
-struct Visit {
+struct Before {
     step: Vec<f64>,
     gradient: Vec<f64>,
     q: Vec<f64>,
@@ -44,10 +42,10 @@ struct Visit {
 /// One record with what came before it.
 struct Sample {
     time: usize,
-    now: Visit,
+    now: Before,
     touched: bool,
-    dense: Visit,
-    lazy: Visit,
+    dense: Before,
+    lazy: Before,
     /// What rounding can do to Δ.
     noise: f64,
 }
@@ -84,7 +82,7 @@ impl Family {
         (self.rows == Rows::Dense || sample.touched) && !sample.now.several && !(self.nesterov && before.several)
     }
 
-    fn before<'a>(&self, sample: &'a Sample) -> &'a Visit {
+    fn before<'a>(&self, sample: &'a Sample) -> &'a Before {
         if self.rows == Rows::Dense {
             &sample.dense
         } else {
@@ -187,80 +185,53 @@ impl Fit {
 }
 
 /// Fits the SGD family; None where no member explains the run, or too little moved to tell.
-///
-/// # Errors
-/// What [`Tower::for_each`] finds unreadable.
-pub fn fit(tower: &Tower<'_>, survey: &Survey, precision: Precision) -> Result<Option<Fit>> {
-    if !tower.has_gradient() || !tower.consecutive() || survey.gradients == 0 {
-        return Ok(None);
-    }
-    let samples = sample(tower, survey, precision)?;
-    for family in Family::all() {
-        if let Some(fit) = fit_family(family, &samples, precision) {
-            return Ok(Some(fit));
-        }
-    }
-    Ok(fit_schedule(&samples, tower.steps(), precision))
+pub(super) fn fit(histories: &Histories, precision: Precision) -> Option<Fit> {
+    let samples = samples(histories);
+    Family::all()
+        .into_iter()
+        .find_map(|family| fit_family(family, &samples, precision))
+        .or_else(|| fit_schedule(&samples, histories.steps, precision))
 }
 
-/// All places, so that every beginning of the list is spread over the table: steps of the golden ratio, the nearest stride that
-/// meets every row.
-fn spread(rows: usize) -> impl Iterator<Item = usize> {
-    let gcd = |mut a: usize, mut b: usize| {
-        while b > 0 {
-            (a, b) = (b, a % b);
-        }
-        a
-    };
-    let golden = (rows as f64 * 0.618_033_988_749_895) as usize;
-    let stride = (golden.max(1)..).find(|&stride| gcd(stride, rows) == 1).unwrap_or(1);
-    (0..rows).map(move |k| k * stride % rows)
-}
-
-fn sample(tower: &Tower<'_>, survey: &Survey, precision: Precision) -> Result<Vec<Sample>> {
-    let unit = precision.unit_roundoff();
-    let zeros = || Visit {
-        step: vec![0.0; tower.dim()],
-        gradient: vec![0.0; tower.dim()],
-        q: vec![0.0; tower.dim()],
+fn samples(histories: &Histories) -> Vec<Sample> {
+    let zeros = || Before {
+        step: vec![0.0; histories.dim],
+        gradient: vec![0.0; histories.dim],
+        q: vec![0.0; histories.dim],
         several: false,
     };
     let mut samples = Vec::new();
-    // Rows that never had a gradient show nothing of the rate; the others have steps enough without one.
-    for row in spread(survey.active.len()).map(|place| survey.active[place]) {
-        if samples.len() >= RECORDS {
-            break;
-        }
+    for history in histories.moving() {
         let (mut dense, mut lazy) = (zeros(), zeros());
         // In the sparse form a row that is not recorded in a step neither moved nor had a gradient.
         let mut expected = 0;
-        tower.for_each(row..row + 1, &mut |record| {
-            let Some(gradient) = record.grad else { return Ok(()) };
-            if record.step != expected {
-                dense = Visit { q: record.q.to_vec(), ..zeros() };
+        for visit in &history.visits {
+            if visit.time != expected {
+                dense = Before { q: visit.q.clone(), ..zeros() };
             }
-            expected = record.step + 1;
-            let step: Vec<f64> = record.q_next.iter().zip(record.q).map(|(next, q)| next - q).collect();
-            let several = record.lookups.is_some_and(|lookups| lookups > 1);
-            let now = Visit { step, gradient: gradient.to_vec(), q: record.q.to_vec(), several };
-            let touched = record.lookups.is_some_and(|lookups| lookups > 0) || gradient.iter().any(|&g| g != 0.0);
-            let noise = unit * norm_f64(record.q).max(norm_f64(record.q_next));
+            expected = visit.time + 1;
+            let now = Before {
+                step: visit.step.clone(),
+                gradient: visit.gradient.clone(),
+                q: visit.q.clone(),
+                several: visit.several(),
+            };
+            let touched = visit.touched();
             samples.push(Sample {
-                time: record.step,
+                time: visit.time,
                 now: now.clone(),
                 touched,
                 dense: dense.clone(),
                 lazy: lazy.clone(),
-                noise,
+                noise: visit.noise,
             });
             if touched {
                 lazy = now.clone();
             }
             dense = now;
-            Ok(())
-        })?;
+        }
     }
-    Ok(samples)
+    samples
 }
 
 /// What rounding can leave of a relation: the stored row is rounded three times (product, sum, storage), the earlier step's

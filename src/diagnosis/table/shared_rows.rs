@@ -1,0 +1,66 @@
+//! Several ids share one row: their embeddings are equal bit for bit in every step, although they move (a single hash). Each
+//! contribution is tangent to the common row, so orthogonality survives.
+
+use std::collections::BTreeMap;
+
+use super::linear::snapshots;
+use crate::diagnosis::{About, Case, Cause, Found, advice};
+
+pub(super) struct SharedRows;
+
+const ABOUT: About = About {
+    name: "shared-rows",
+    meaning: "ids share rows (hash collisions): a row grows by the gradients of all of its ids, so norm follows their joint frequency; \
+              gradients and steps stay orthogonal",
+    advice: Some(&advice::SHARED),
+    accuses: false,
+};
+
+impl Cause for SharedRows {
+    fn about(&self) -> &'static About {
+        &ABOUT
+    }
+    fn examine(&self, case: &Case<'_>) -> Option<Found> {
+        let all = snapshots(case)?;
+        let (first, last) = (all.q.first()?, all.q.last()?);
+        let bits = |row: usize| -> Vec<u64> {
+            all.q.iter().flat_map(|snapshot| &snapshot[row]).map(|x| (x + 0.0).to_bits()).collect()
+        };
+        let mut groups: BTreeMap<Vec<u64>, Vec<usize>> = BTreeMap::new();
+        // Rows that start alike and never move are only initialised alike.
+        for row in (0..first.len()).filter(|&row| first[row] != last[row]) {
+            groups.entry(bits(row)).or_default().push(row);
+        }
+        let moving: usize = groups.values().map(Vec::len).sum();
+        let shared: Vec<&Vec<usize>> = groups.values().filter(|rows| rows.len() > 1).collect();
+        let example = shared.iter().min()?;
+        // Equal rows with gradients of their own stay equal only if they are one row.
+        let own = |row: usize| {
+            let history = case.embeddings.rows.iter().find(|history| history.row == row)?;
+            history
+                .visits
+                .iter()
+                .find(|visit| visit.has_gradient())
+                .map(|visit| (visit.time, visit.gradient.clone()))
+        };
+        let differ = shared.iter().any(|rows| {
+            let gradients: Vec<_> = rows.iter().filter_map(|&row| own(row)).collect();
+            gradients.windows(2).any(|pair| pair[0] != pair[1])
+        });
+        let ids: usize = shared.iter().map(|rows| rows.len()).sum();
+        let number = |row: usize| case.tower.row_number(row);
+        (differ && case.tower.steps() > 1).then(|| {
+            Found::estimated(
+                format!("{ids} ids share {} rows (one hash): their embeddings are the same row", shared.len()),
+                groups.len() as f64,
+                (groups.len() as f64, groups.len() as f64),
+                format!(
+                    "{ids} of {moving} moving embeddings equal another one bit for bit in every step, such as rows {} and {}, although \
+                     their gradients differ",
+                    number(example[0]),
+                    number(example[1])
+                ),
+            )
+        })
+    }
+}
