@@ -200,7 +200,11 @@ impl Conversation {
         let trajectory = match answer {
             Ok(Answer::Ok(_)) => taken(&out, &kept)
                 .and_then(|(metadata, arrays)| fit::fitted(asked, &metadata, arrays))
-                .map_err(|error| self.broken("train", unnamed(&error, &kept))),
+                .map_err(|error| match error.is_not_finite() {
+                    // Of the reference's own run: no trainer can help that.
+                    true => error,
+                    false => self.broken("train", unnamed(&error, &kept)),
+                }),
             Ok(Answer::Unsupported(why)) => Err(Error::unsupported(why)),
             Ok(Answer::Error(what)) => Err(Error::input(
                 format!("{}: answer to train", self.who()),

@@ -275,16 +275,6 @@ impl Optimizer {
         )
     }
 
-    /// Whether a step may depend on a sum over the rows of a table, so that their order changes its rounding.
-    pub(crate) fn sums_over_rows(&self) -> bool {
-        match self {
-            Optimizer::Sgdp(sgdp) => sgdp.projection.view == projection::View::RowThenTable,
-            Optimizer::Adamp(adamp) => adamp.projection.view == projection::View::RowThenTable,
-            Optimizer::Own(_) => true,
-            _ => false,
-        }
-    }
-
     /// Whether a visit with a gradient of zero can change the state of a row that it leaves in its place.
     pub fn has_hidden_visits(&self) -> bool {
         match self {
