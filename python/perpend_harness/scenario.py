@@ -607,6 +607,7 @@ class Run:
             values.tables = [
                 stored(numbers(block.name, (block.rows, block.width)), values.update) for block in encoder.blocks()
             ]
+            values.constants, values.shared = np.zeros((values.rows, 0), run.dtype), np.zeros(0, run.dtype)
             if encoder.constants:
                 values.constants = numbers("constants", (values.rows, encoder.constants))
             if encoder.shared_constants:
