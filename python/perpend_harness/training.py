@@ -35,8 +35,10 @@ class Stepper(Protocol):
     """An optimizer at work on one table, with its state."""
 
     def step(self, time: int, rate: float, table: Numbers, gradient: Numbers, visited: Mask) -> Numbers:
-        """The table after the step, which moves the visited rows alone. table, gradient: [rows, width]; visited: [rows];
-        time: the steps that the optimizer made before."""
+        """The table after the step, which moves the visited rows alone.
+
+        table, gradient: [rows, width]; visited: [rows]; time: the steps that the optimizer made before.
+        """
         ...
 
 

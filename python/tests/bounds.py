@@ -47,10 +47,10 @@ def sizes(kind: Kind) -> Kind:
 def amplification(encoder: Encoder, parts: list[Numbers], given: dict[str, Numbers]) -> float:
     """What errors grow by where an encoder is no polynomial.
 
-    Activations: |σ'| ≤ 1.13 and |σ''| ≤ 1.13 (GELU's are the largest). Each layer passes errors on 1.13-fold, and an error
-    of a pre-activation, relative to its magnitude, becomes one of the slope, 1.13 times that magnitude; GELU's formula
-    has 30 roundings. Layer norm: x̂ = (x − mean)/σ loses max|x|/σ, and three terms of its way back are added. A direction
-    v/‖v‖ has a few roundings more than a sum.
+    Activations: |σ'| ≤ 1.13 and |σ''| ≤ 1.13 (GELU's are the largest). Each layer passes errors on 1.13-fold, and an
+    error of a pre-activation, relative to its magnitude, becomes one of the slope, 1.13 times that magnitude; GELU's
+    formula has 30 roundings. Layer norm: x̂ = (x − mean)/σ loses max|x|/σ, and three terms of its way back are added.
+    A direction v/‖v‖ has a few roundings more than a sum.
     """
     kind = encoder.kind
     if kind.get("activation") in ("gelu", "tanh"):
@@ -136,10 +136,10 @@ def steepness(objective: Kind) -> tuple[float, float]:
     """Bounds on Σ|κ| over the similarities of one slot, κ = ∂L/∂s, and on how much that sum of changes is where every
     similarity changes by 1 at most. A slot's pairs have a share of 1/B each, and there are B of them.
 
-    Softmax: Σ|p − [positive]| ≤ 2, Σ|dp| ≤ 2·max|dx|, x = s/τ. BPR: σ ≤ 1 on both sides of a difference, σ' ≤ 1/4 of a
-    difference of two. Hinges have constant slopes between their kinks. A log-mean-exp has weights that sum to 1.
-    Alignment: slope 2 of a similarity in a squared distance, and of both own ones; uniformity: γ/2·t times the same, for
-    both terms, with weights as in a softmax of −t·d².
+    Softmax: Σ|p − [positive]| ≤ 2, Σ|dp| ≤ 2·max|dx|, x = s/τ. BPR: σ ≤ 1 on both sides of a difference, σ' ≤ 1/4 of
+    a difference of two. Hinges have constant slopes between their kinks. A log-mean-exp has weights that sum to 1.
+    Alignment: slope 2 of a similarity in a squared distance, and of both own ones; uniformity: γ/2·t times the same,
+    for both terms, with weights as in a softmax of −t·d².
     """
     get = objective.get
     tau = get("temperature", 1.0)
@@ -164,12 +164,12 @@ def loss(loss: Loss, users: Numbers, items: Numbers, batch: Batch) -> tuple[floa
 
     A normalised vector has a relative error of (d/2 + 3)u: the sum of squares, its root, the division; an ε inside or
     outside the root adds 2. A similarity then has e = (2(d/2 + 5) + d + 1)·u of its size. The derivatives κ by the
-    similarities have an error of curvature·e, and of n roundings of their own size: exponentials (whose argument x of size
-    s/τ counts once more), sums over all candidates of all pairs, divisions. The upstream gradient a sums up to n of them,
-    and the way through the norm, (a − r⟨a,z⟩z)/ℓ, doubles the error of a and adds 4(d/2 + 5) + d + 12 roundings of
-    ‖a‖ ≤ slope (other orders of the same, as ⟨a,q⟩q/‖q‖³, have a few more). Inner products have no norms: vectors keep
-    their lengths, and there is nothing to go through. A loss is the sum of at most n terms that change by
-    slope·(change of s), on numbers of size 1 + slope·size.
+    similarities have an error of curvature·e, and of n roundings of their own size: exponentials (whose argument x of
+    size s/τ counts once more), sums over all candidates of all pairs, divisions. The upstream gradient a sums up to n
+    of them, and the way through the norm, (a − r⟨a,z⟩z)/ℓ, doubles the error of a and adds 4(d/2 + 5) + d + 12
+    roundings of ‖a‖ ≤ slope (other orders of the same, as ⟨a,q⟩q/‖q‖³, have a few more). Inner products have no
+    norms: vectors keep their lengths, and there is nothing to go through. A loss is the sum of at most n terms that
+    change by slope·(change of s), on numbers of size 1 + slope·size.
     """
     u, (pairs, dim) = roundoff(users), users.shape
     n = len(items) + 2 * pairs + 16 + batch.candidates(loss).slots.size
@@ -199,11 +199,11 @@ def loss(loss: Loss, users: Numbers, items: Numbers, batch: Batch) -> tuple[floa
 class Stepper:
     """A clean optimizer with the bound of its result.
 
-    Every step adds at most 4 roundings to a moment, relative to the sum of the magnitudes that went into it; a root and
-    two divisions add 8. Where decay cancels the gradient, a relative error grows by (|g| + λ|q|)/|g + λq|; what is
-    decided for a row (a mean, a norm) grows with the row's worst and has a sum over the row. Adam's bias correction
-    1 − βᵗ loses 1/(1 − β) of its digits, once through β itself and once through the power. A trust ratio has the errors of
-    both its norms. Signs have no error while nothing is at the edge of changing them.
+    Every step adds at most 4 roundings to a moment, relative to the sum of the magnitudes that went into it; a root
+    and two divisions add 8. Where decay cancels the gradient, a relative error grows by (|g| + λ|q|)/|g + λq|; what
+    is decided for a row (a mean, a norm) grows with the row's worst and has a sum over the row. Adam's bias
+    correction 1 − βᵗ loses 1/(1 − β) of its digits, once through β itself and once through the power. A trust ratio
+    has the errors of both its norms. Signs have no error while nothing is at the edge of changing them.
     """
 
     def __init__(self, optimizer: Optimizer, rows: int, width: int, dtype: np.dtype[Any]) -> None:

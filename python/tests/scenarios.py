@@ -106,7 +106,7 @@ def scenario(seed: int, precision: str = "float64", **changes: Any) -> dict[str,
         return str(names[(seed + offset) % len(names)])
 
     dim = int(random.integers(2, 7))
-    batch, steps = int(random.integers(1, 6)), int(random.integers(1, 4))
+    batch, steps = int(random.integers(1, 6)), int(random.integers(2, 4))
     loss = {**settings(random, LOSSES, in_turn(LOSSES)), "similarity": "cosine"}
     if random.integers(5) == 0:
         loss["similarity"] = "dot"
