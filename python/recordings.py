@@ -72,7 +72,7 @@ OTHER_FORMULAS = ("adagrad", "amsgrad", "rmsprop", "lamb", "lars")
 
 
 def declaration(truth: Truth) -> dict[str, Any]:
-    """The optimizer that the header declares, where the package does not say it itself: what is true but for the cause."""
+    """The optimizer of the header, where the package does not say it itself: what is true but for the cause."""
     package = truth.run.partition("_")[0]
     if truth.optimizer in OTHER_FORMULAS:
         return {"name": f"{package}.{truth.optimizer}", "lr": float(truth.lr)}

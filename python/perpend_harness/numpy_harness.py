@@ -557,6 +557,11 @@ def _lamb(self: NumpyStepper, time: int, rate: float, rows: Rows, q: Numbers, g:
     return _trust(q, step) * step
 
 
+def _tangent(self: NumpyStepper, time: int, rate: float, rows: Rows, q: Numbers, g: Numbers) -> Numbers:
+    along = _quotient(np.sum(q * g, axis=1, keepdims=True), np.sum(q * q, axis=1, keepdims=True))
+    return np.asarray(g - along * q)
+
+
 # What the rate multiplies. rows: [n], those that the step visits; q, g: [n, width], decay already in them.
 RULES: dict[str, Callable[[NumpyStepper, int, float, Rows, Numbers, Numbers], Numbers]] = {
     "sgd": _sgd,
@@ -572,6 +577,7 @@ RULES: dict[str, Callable[[NumpyStepper, int, float, Rows, Numbers, Numbers], Nu
     "sign-sgd": _sign,
     "lars": _lars,
     "lamb": _lamb,
+    "riemannian-sgd": _tangent,
 }
 
 

@@ -199,6 +199,9 @@ class WrittenRule(torch.optim.Optimizer):
         match rule.name:
             case "sign-sgd":
                 return rate * g.sign()
+            case "riemannian-sgd":
+                along = _quotient((table * g).sum(dim=1, keepdim=True), (table * table).sum(dim=1, keepdim=True))
+                return rate * (g - along * table)
             case "lion":
                 beta1, beta2 = rule.betas
                 step = (beta1 * state.get("memory", torch.zeros_like(g)) + (1.0 - beta1) * g).sign()

@@ -248,6 +248,10 @@ class Stepper:
         if name in ("adagrad", "rowwise-adagrad", "rmsprop"):
             direction = _over(size, root + optimizer.epsilon)
             roundings += 2 / (1 - optimizer.kind.get("alpha", 0.0))
+        if name == "riemannian-sgd":
+            # ⟨q,g⟩q/‖q‖² is no longer than g, and has two sums over the row.
+            direction = size + np.linalg.norm(size, axis=1, keepdims=True)
+            roundings += 3 * width
         if name in ("lion", "sign-sgd"):
             direction = np.ones_like(q) / self.growth
         if adaptive:
