@@ -1,4 +1,4 @@
-"""Makes fixtures/recordings: short runs of public packages, recorded through perpend_recorder, each with one known cause.
+"""Makes fixtures/recordings: short runs of public packages with one known cause each, written by perpend_recorder.
 
     python recordings.py torch|optax|keras [--out ../fixtures/recordings]
 
@@ -25,6 +25,7 @@ ITEMS, USERS, DIM, PAIRS, STEPS = 20, 8, 8, 8, 12
 TEMPERATURE = 0.25
 FROZEN = 5
 """The frozen rows of a run with frozen rows: the first ones, which are the popular ones."""
+AVERAGED = "q is an exponential average, {}; gradients are those of what is averaged"
 LOSS = {"similarity": "cosine", "temperature": TEMPERATURE, "loss": "info-nce"}
 
 
@@ -71,18 +72,15 @@ OTHER_FORMULAS = ("adagrad", "amsgrad", "rmsprop", "lamb", "lars")
 
 
 def declaration(truth: Truth) -> dict[str, Any]:
-    """The optimizer that the header declares, where the package does not say it itself: what is true but for the cause."""
+    """The optimizer of the header, where the package does not say it itself: what is true but for the cause."""
     package = truth.run.partition("_")[0]
     if truth.optimizer in OTHER_FORMULAS:
         return {"name": f"{package}.{truth.optimizer}", "lr": float(truth.lr)}
-    declared: dict[str, Any] = {
-        "name": truth.optimizer,
-        "lr": float(truth.lr),
-        "weight_decay": float(truth.weight_decay),
-    }
+    decay = float(truth.weight_decay)
+    declared: dict[str, Any] = {"name": truth.optimizer, "lr": float(truth.lr), "weight_decay": decay}
     if truth.optimizer == "sgd":
         declared |= {"momentum": float(truth.momentum), "nesterov": truth.nesterov == "true"}
-    if float(truth.weight_decay):
+    if decay:
         declared["decoupled"] = "decoupled" in truth.setting
     if truth.optimizer == "adam" and package == "keras":
         declared["eps"] = 1e-7
@@ -211,38 +209,82 @@ def torch_cases() -> list[Case]:
         case("cosine_similarity_sgd", sgd(), similarity=cosine),
         case("momentum", sgd(momentum=0.9), {"momentum": "0.9"}),
         case("momentum_dampened", sgd(momentum=0.9, dampening=0.5), {"momentum": "0.9", "setting": "dampening 0.5"}),
-        case("nesterov_decay", sgd(momentum=0.8, nesterov=True, weight_decay=0.02),
-             {"momentum": "0.8", "nesterov": "true", "weight_decay": "0.02"}),
+        case(
+            "nesterov_decay",
+            sgd(momentum=0.8, nesterov=True, weight_decay=0.02),
+            {"momentum": "0.8", "nesterov": "true", "weight_decay": "0.02"},
+        ),
         case("sparse_sgd", sgd(), {"rows": "lazy"}, sparse=True),
-        case("clip_grad_value", sgd(), {"cause": "value-clipping", "setting": "0.01"},
-             before_step=lambda tables: clip.clip_grad_value_(tables, 0.01)),
-        case("clip_grad_norm", sgd(), {"cause": "norm-clipping", "setting": "0.1, both towers together"},
-             before_step=lambda tables: clip.clip_grad_norm_(tables, 0.1)),
-        case("clip_grad_norm_momentum", sgd(momentum=0.9),
-             {"cause": "norm-clipping", "setting": "0.1, both towers together", "momentum": "0.9"},
-             before_step=lambda tables: clip.clip_grad_norm_(tables, 0.1)),
-        case("grad_scaler", sgd(), {"cause": "loss-scaling", "setting": "1024"},
-             scaler=torch.amp.GradScaler("cpu", init_scale=1024.0)),
-        case("embedding_max_norm", sgd(), {"cause": "max-norm", "setting": "1.2, at each lookup, before the gradient"},
-             max_norm=1.2),
-        case("unit_norm_after_step", sgd(), {"cause": "renormalisation", "setting": "to 1, all rows"},
-             after_step=to_the_sphere),
-        case("averaged_model", sgd(),
-             {"cause": "averaging", "setting": "q is an exponential average, 0.9; gradients are those of what is averaged"},
-             average=0.9),
+        case(
+            "clip_grad_value",
+            sgd(),
+            {"cause": "value-clipping", "setting": "0.01"},
+            before_step=lambda tables: clip.clip_grad_value_(tables, 0.01),
+        ),
+        case(
+            "clip_grad_norm",
+            sgd(),
+            {"cause": "norm-clipping", "setting": "0.1, both towers together"},
+            before_step=lambda tables: clip.clip_grad_norm_(tables, 0.1),
+        ),
+        case(
+            "clip_grad_norm_momentum",
+            sgd(momentum=0.9),
+            {"cause": "norm-clipping", "setting": "0.1, both towers together", "momentum": "0.9"},
+            before_step=lambda tables: clip.clip_grad_norm_(tables, 0.1),
+        ),
+        case(
+            "grad_scaler",
+            sgd(),
+            {"cause": "loss-scaling", "setting": "1024"},
+            scaler=torch.amp.GradScaler("cpu", init_scale=1024.0),
+        ),
+        case(
+            "embedding_max_norm",
+            sgd(),
+            {"cause": "max-norm", "setting": "1.2, at each lookup, before the gradient"},
+            max_norm=1.2,
+        ),
+        case(
+            "unit_norm_after_step",
+            sgd(),
+            {"cause": "renormalisation", "setting": "to 1, all rows"},
+            after_step=to_the_sphere,
+        ),
+        case("averaged_model", sgd(), {"cause": "averaging", "setting": AVERAGED.format(0.9)}, average=0.9),
         case("detached_norm", sgd(), {"cause": "detached-norm"}, similarity=detached),
-        case("joint_norm", sgd(), {"cause": "wrong-axis", "setting": "one norm for all looked-up rows"}, similarity=joint),
+        case(
+            "joint_norm", sgd(), {"cause": "wrong-axis", "setting": "one norm for all looked-up rows"}, similarity=joint
+        ),
         case("frozen_rows", sgd(), {"cause": "frozen-rows", "setting": f"items 0 to {FROZEN - 1}"}, before_step=freeze),
-        case("dot", sgd(0.2), {"cause": "dot", "similarity": "dot", "lr": "0.2"},
-             similarity=lambda u, q: u @ q.T, similarity_declared="dot"),
-        case("normalize_eps", sgd(0.01), {"cause": "epsilon", "setting": "max(norm, 0.1)", "lr": "0.01"},
-             similarity=lambda u, q: functional.normalize(u, eps=0.1) @ functional.normalize(q, eps=0.1).T, std=0.02),
+        case(
+            "dot",
+            sgd(0.2),
+            {"cause": "dot", "similarity": "dot", "lr": "0.2"},
+            similarity=lambda u, q: u @ q.T,
+            similarity_declared="dot",
+        ),
+        case(
+            "normalize_eps",
+            sgd(0.01),
+            {"cause": "epsilon", "setting": "max(norm, 0.1)", "lr": "0.01"},
+            similarity=lambda u, q: functional.normalize(u, eps=0.1) @ functional.normalize(q, eps=0.1).T,
+            std=0.02,
+        ),
         case("float16", sgd(), {"cause": "narrow-storage", "dtype": "float16"}, dtype=torch.float16),
         case("bfloat16", sgd(), {"cause": "narrow-storage", "dtype": "bfloat16"}, dtype=torch.bfloat16),
-        case("cosine_schedule", sgd(), {"cause": "schedule", "setting": annealed},
-             schedule=lambda moved: rule.lr_scheduler.CosineAnnealingLR(moved, STEPS)),
-        case("accumulation", sgd(), {"cause": "accumulation", "setting": "4; gradients are recorded as summed so far"},
-             accumulate=4),
+        case(
+            "cosine_schedule",
+            sgd(),
+            {"cause": "schedule", "setting": annealed},
+            schedule=lambda moved: rule.lr_scheduler.CosineAnnealingLR(moved, STEPS),
+        ),
+        case(
+            "accumulation",
+            sgd(),
+            {"cause": "accumulation", "setting": "4; gradients are recorded as summed so far"},
+            accumulate=4,
+        ),
         case("adam", lambda t: rule.Adam(t, 0.02), adaptive("adam", 0.02)),
         case("amsgrad", lambda t: rule.Adam(t, 0.02, amsgrad=True), adaptive("amsgrad", 0.02)),
         case("adamw", lambda t: rule.AdamW(t, 0.02, weight_decay=0.1), adaptive("adamw", 0.02, weight_decay="0.1")),
@@ -251,7 +293,7 @@ def torch_cases() -> list[Case]:
         case("rmsprop", lambda t: rule.RMSprop(t, 0.01), adaptive("rmsprop", 0.01, setting="alpha 0.99")),
         case("nadam", lambda t: rule.NAdam(t, 0.02), adaptive("nadam", 0.02)),
         case("adafactor", lambda t: rule.Adafactor(t, 0.1), adaptive("adafactor", 0.1)),
-    ]  # fmt: skip
+    ]
 
 
 # JAX and optax
@@ -338,27 +380,46 @@ def optax_cases() -> list[Case]:
         case("sgd", optax.sgd(0.5)),
         case("momentum", optax.sgd(0.5, momentum=0.7), {"momentum": "0.7"}),
         case("nesterov", optax.sgd(0.5, momentum=0.7, nesterov=True), {"momentum": "0.7", "nesterov": "true"}),
-        case("decay", optax.chain(optax.add_decayed_weights(0.05), optax.sgd(0.5)),
-             {"weight_decay": "0.05"}),
+        case("decay", optax.chain(optax.add_decayed_weights(0.05), optax.sgd(0.5)), {"weight_decay": "0.05"}),
         case("clip", optax.chain(optax.clip(0.01), optax.sgd(0.5)), {"cause": "value-clipping", "setting": "0.01"}),
-        case("clip_momentum", optax.chain(optax.clip(0.01), optax.sgd(0.5, momentum=0.9)),
-             {"cause": "value-clipping", "setting": "0.01", "momentum": "0.9"}),
-        case("clip_by_global_norm", optax.chain(optax.clip_by_global_norm(0.1), optax.sgd(0.5)),
-             {"cause": "norm-clipping", "setting": "0.1, both towers together"}),
+        case(
+            "clip_momentum",
+            optax.chain(optax.clip(0.01), optax.sgd(0.5, momentum=0.9)),
+            {"cause": "value-clipping", "setting": "0.01", "momentum": "0.9"},
+        ),
+        case(
+            "clip_by_global_norm",
+            optax.chain(optax.clip_by_global_norm(0.1), optax.sgd(0.5)),
+            {"cause": "norm-clipping", "setting": "0.1, both towers together"},
+        ),
         case("loss_scale", optax.sgd(0.5), {"cause": "loss-scaling", "setting": "128"}, scale=128.0),
-        case("l2_ball", optax.sgd(0.5), {"cause": "max-norm", "setting": "1.2, all rows after the step"},
-             project=row_ball(1.2)),
-        case("incremental_update", optax.sgd(0.5),
-             {"cause": "averaging", "setting": "q is an exponential average, 0.8; gradients are those of what is averaged"},
-             average=0.8),
+        case(
+            "l2_ball",
+            optax.sgd(0.5),
+            {"cause": "max-norm", "setting": "1.2, all rows after the step"},
+            project=row_ball(1.2),
+        ),
+        case(
+            "incremental_update", optax.sgd(0.5), {"cause": "averaging", "setting": AVERAGED.format(0.8)}, average=0.8
+        ),
         case("detached_norm", optax.sgd(0.5), {"cause": "detached-norm"}, similarity=detached),
-        case("frozen_rows", optax.sgd(0.5), {"cause": "frozen-rows", "setting": f"items 0 to {FROZEN - 1}"}, frozen=FROZEN),
-        case("multi_steps", optax.MultiSteps(optax.sgd(0.5), 4),
-             {"cause": "accumulation", "setting": "4; their mean; each recorded alone"}),
-        case("warmup_cosine", optax.sgd(warmup), {"cause": "schedule", "setting": "linear to 0.5 in 5 steps, cosine to 0"},
-             optimizer={"name": "sgd"}),
-        case("lookahead", optax.sgd(0.5), {"cause": "averaging", "setting": "slow weights of optax.incremental_update, every step, 0.5"},
-             average=0.5),
+        case(
+            "frozen_rows",
+            optax.sgd(0.5),
+            {"cause": "frozen-rows", "setting": f"items 0 to {FROZEN - 1}"},
+            frozen=FROZEN,
+        ),
+        case(
+            "multi_steps",
+            optax.MultiSteps(optax.sgd(0.5), 4),
+            {"cause": "accumulation", "setting": "4; their mean; each recorded alone"},
+        ),
+        case(
+            "warmup_cosine",
+            optax.sgd(warmup),
+            {"cause": "schedule", "setting": "linear to 0.5 in 5 steps, cosine to 0"},
+            optimizer={"name": "sgd"},
+        ),
         case("lion", optax.lion(0.01, weight_decay=0.0), adaptive("lion", 0.01)),
         case("sign_sgd", optax.sign_sgd(0.01), adaptive("signsgd", 0.01)),
         case("adam", optax.adam(0.02), adaptive("adam", 0.02)),
@@ -366,9 +427,12 @@ def optax_cases() -> list[Case]:
         case("adagrad", optax.adagrad(0.1), adaptive("adagrad", 0.1, setting="starts at 0.1; epsilon inside the root")),
         case("rmsprop", optax.rmsprop(0.01), adaptive("rmsprop", 0.01, setting="0.9; epsilon inside the root")),
         case("lamb", optax.lamb(0.05), adaptive("lamb", 0.05, setting="one trust ratio a table")),
-        case("lars", optax.lars(0.5, weight_decay=0.0, trust_coefficient=0.1, momentum=0.0),
-             {"optimizer": "lars", "setting": "one trust ratio a table"}),
-    ]  # fmt: skip
+        case(
+            "lars",
+            optax.lars(0.5, weight_decay=0.0, trust_coefficient=0.1, momentum=0.0),
+            {"optimizer": "lars", "setting": "one trust ratio a table"},
+        ),
+    ]
 
 
 # Keras on TensorFlow
@@ -429,24 +493,68 @@ def keras_cases() -> list[Case]:
     return [
         case("sgd_sparse", lambda: rule.SGD(0.5), sparse),
         case("momentum", lambda: rule.SGD(0.5, momentum=0.9), {"momentum": "0.9"}, dense=True),
-        case("decay", lambda: rule.SGD(0.5, weight_decay=0.02), {"weight_decay": "0.02", "setting": "decoupled"}, dense=True),
-        case("clipvalue", lambda: rule.SGD(0.5, clipvalue=0.01), {"cause": "value-clipping", "setting": "0.01"}, dense=True),
-        case("clipnorm", lambda: rule.SGD(0.5, clipnorm=0.05),
-             {"cause": "norm-clipping", "setting": "0.05, each tower by itself"}, dense=True),
-        case("loss_scale", lambda: rule.LossScaleOptimizer(rule.SGD(0.5), initial_scale=256.0),
-             {"cause": "loss-scaling", "setting": "256"}, dense=True),
-        case("max_norm", lambda: rule.SGD(0.5), {"cause": "max-norm", "setting": "1.2, all rows after the step"},
-             constraint=keras.constraints.MaxNorm(1.2, axis=1), dense=True),
-        case("unit_norm", lambda: rule.SGD(0.5), {"cause": "renormalisation", "setting": "to 1, all rows"},
-             constraint=keras.constraints.UnitNorm(axis=1), dense=True),
-        case("use_ema", lambda: rule.SGD(0.5, use_ema=True, ema_momentum=0.8, ema_overwrite_frequency=1),
-             {"cause": "averaging", "setting": "every step the table becomes its exponential average, 0.8"}, dense=True),
-        case("accumulation", lambda: rule.SGD(0.5, gradient_accumulation_steps=4),
-             {"cause": "accumulation", "setting": "4; their mean; each recorded alone"}, dense=True),
-        case("adam", lambda: rule.Adam(0.02), adaptive("adam", 0.02, setting="epsilon beside the uncorrected root"), dense=True),
-        case("adam_sparse_gradients", lambda: rule.Adam(0.02),
-             adaptive("adam", 0.02, setting="sparse gradients, and yet every row moves")),
-    ]  # fmt: skip
+        case(
+            "decay",
+            lambda: rule.SGD(0.5, weight_decay=0.02),
+            {"weight_decay": "0.02", "setting": "decoupled"},
+            dense=True,
+        ),
+        case(
+            "clipvalue",
+            lambda: rule.SGD(0.5, clipvalue=0.01),
+            {"cause": "value-clipping", "setting": "0.01"},
+            dense=True,
+        ),
+        case(
+            "clipnorm",
+            lambda: rule.SGD(0.5, clipnorm=0.05),
+            {"cause": "norm-clipping", "setting": "0.05, each tower by itself"},
+            dense=True,
+        ),
+        case(
+            "loss_scale",
+            lambda: rule.LossScaleOptimizer(rule.SGD(0.5), initial_scale=256.0),
+            {"cause": "loss-scaling", "setting": "256"},
+            dense=True,
+        ),
+        case(
+            "max_norm",
+            lambda: rule.SGD(0.5),
+            {"cause": "max-norm", "setting": "1.2, all rows after the step"},
+            constraint=keras.constraints.MaxNorm(1.2, axis=1),
+            dense=True,
+        ),
+        case(
+            "unit_norm",
+            lambda: rule.SGD(0.5),
+            {"cause": "renormalisation", "setting": "to 1, all rows"},
+            constraint=keras.constraints.UnitNorm(axis=1),
+            dense=True,
+        ),
+        case(
+            "use_ema",
+            lambda: rule.SGD(0.5, use_ema=True, ema_momentum=0.8, ema_overwrite_frequency=1),
+            {"cause": "averaging", "setting": "every step the table becomes its exponential average, 0.8"},
+            dense=True,
+        ),
+        case(
+            "accumulation",
+            lambda: rule.SGD(0.5, gradient_accumulation_steps=4),
+            {"cause": "accumulation", "setting": "4; their mean; each recorded alone"},
+            dense=True,
+        ),
+        case(
+            "adam",
+            lambda: rule.Adam(0.02),
+            adaptive("adam", 0.02, setting="epsilon beside the uncorrected root"),
+            dense=True,
+        ),
+        case(
+            "adam_sparse_gradients",
+            lambda: rule.Adam(0.02),
+            adaptive("adam", 0.02, setting="sparse gradients, and yet every row moves"),
+        ),
+    ]
 
 
 PACKAGES = {"torch": torch_cases, "optax": optax_cases, "keras": keras_cases}

@@ -243,10 +243,11 @@ def encode(xp: Operations, kind: Kind, parts: list[Any], given: dict[str, Any]) 
         case "two-layer":
             return xp.einsum("ndh,nh->nd", parts[1], xp.relu(xp.einsum("nhf,nf->nh", parts[0], x)))
         case "gain-vector":
-            return parts[0] * parts[1]
+            return parts[0][:, None] * parts[1]
         case "weight-norm":
             norm = root(xp, xp.sum(parts[0] * parts[0], axis=1))[:, None]
-            return (parts[1] if kind["trained"] else given["length"]) * parts[0] / xp.where(norm == 0, 1.0, norm)
+            scale = parts[1] if kind["trained"] else given["length"]
+            return scale[:, None] * parts[0] / xp.where(norm == 0, 1.0, norm)
         case "projection":
             return parts[0] @ given["map"].T
         case "dropout":
@@ -258,9 +259,8 @@ def encode(xp: Operations, kind: Kind, parts: list[Any], given: dict[str, Any]) 
             standard = centred / xp.where(deviation == 0, 1.0, deviation)
             return parts[1] * standard + parts[2] if kind["affine"] else standard
         case "hash":
-            rows = parts[0][given["rows"]]
-            weights = {"trained": parts[-1], "fixed": given.get("weights")}.get(kind["weights"])
-            return xp.sum(rows if weights is None else weights[:, :, None] * rows, axis=1)
+            weights = parts[1] if kind["weights"] == "trained" else given["weights"]
+            return xp.sum(weights[:, :, None] * parts[0][given["rows"]], axis=1)
         case "shared-linear":
             return x @ parts[0].T
         case "bottleneck":

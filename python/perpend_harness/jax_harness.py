@@ -245,6 +245,8 @@ def rule(method: str, settings: Settings) -> optax.GradientTransformation:
             adaptive = optax.scale_by_adam(beta1, beta2, eps=epsilon) if method == "lamb" else adam(settings)
             decayed = optax.add_decayed_weights(settings.decoupled)
             return optax.chain(adaptive, decayed, per_row(optax.scale_by_trust_ratio()))
+        case "riemannian-sgd":
+            return optax.stateless(tangent)
         case "adagrad" | "rowwise-adagrad":
             return adagrad(settings, rowwise=method == "rowwise-adagrad")
         case _:
@@ -335,6 +337,12 @@ def adam(
         return direction, Moments(count, first, second, most)
 
     return optax.GradientTransformation(init, update)
+
+
+def tangent(gradient: Any, table: Any) -> Any:
+    """What of a gradient is orthogonal to its row."""
+    along = _quotient((table * gradient).sum(axis=1, keepdims=True), (table * table).sum(axis=1, keepdims=True))
+    return gradient - along * table
 
 
 def adagrad(settings: Settings, rowwise: bool) -> optax.GradientTransformation:

@@ -307,12 +307,12 @@ def two_layer(parts: list[Numbers], x: Numbers) -> tuple[Numbers, Pullback]:
 def weight_norm(kind: Kind, parts: list[Numbers], given: dict[str, Numbers]) -> tuple[Numbers, Pullback]:
     norm = np.linalg.norm(parts[0], axis=1, keepdims=True)
     norm = np.where(norm == 0, 1, norm).astype(norm.dtype)
-    direction, scale = parts[0] / norm, parts[1] if kind["trained"] else given["length"]
+    direction, scale = parts[0] / norm, (parts[1] if kind["trained"] else given["length"])[:, None]
 
     def back(g: Numbers) -> list[Numbers]:
         along = np.sum(g * direction, axis=1, keepdims=True)
         tangent = scale * (g - along * direction) / norm
-        return [tangent, along] if kind["trained"] else [tangent]
+        return [tangent, along[:, 0]] if kind["trained"] else [tangent]
 
     return scale * direction, back
 
@@ -325,7 +325,7 @@ def layer_norm(kind: Kind, parts: list[Numbers]) -> tuple[Numbers, Pullback]:
     standard = centred / deviation
 
     def back(g: Numbers) -> list[Numbers]:
-        shared = [np.sum(g * standard, axis=0)[None], g.sum(axis=0)[None]] if kind["affine"] else []
+        shared = [np.sum(g * standard, axis=0), g.sum(axis=0)] if kind["affine"] else []
         g = g * parts[1] if kind["affine"] else g
         along = np.mean(g * standard, axis=1, keepdims=True)
         return [(g - g.mean(axis=1, keepdims=True) - along * standard) / deviation, *shared]
@@ -363,7 +363,7 @@ def encode(kind: Kind, parts: list[Numbers], given: dict[str, Numbers]) -> tuple
             return two_layer(parts, x)
         case "gain-vector":
             gain, vector = parts
-            return gain * vector, lambda g: [np.sum(g * vector, axis=1, keepdims=True), gain * g]
+            return gain[:, None] * vector, lambda g: [np.sum(g * vector, axis=1), gain[:, None] * g]
         case "weight-norm":
             return weight_norm(kind, parts, given)
         case "projection":
@@ -373,9 +373,8 @@ def encode(kind: Kind, parts: list[Numbers], given: dict[str, Numbers]) -> tuple
         case "layer-norm":
             return layer_norm(kind, parts)
         case "hash":
-            rows = given["rows"].astype(np.int64)
-            weights = {"trained": parts[-1], "fixed": given.get("weights")}.get(kind["weights"])
-            q, both = picked(parts[0], rows, np.ones(rows.shape, parts[0].dtype) if weights is None else weights)
+            weights = parts[1] if kind["weights"] == "trained" else given["weights"]
+            q, both = picked(parts[0], given["rows"].astype(np.int64), weights)
             return q, lambda g: list(both(g)[: len(parts)])
         case "shared-linear":
             return x @ parts[0].T, lambda g: [g.T @ x]
@@ -558,6 +557,11 @@ def _lamb(self: NumpyStepper, time: int, rate: float, rows: Rows, q: Numbers, g:
     return _trust(q, step) * step
 
 
+def _tangent(self: NumpyStepper, time: int, rate: float, rows: Rows, q: Numbers, g: Numbers) -> Numbers:
+    along = _quotient(np.sum(q * g, axis=1, keepdims=True), np.sum(q * q, axis=1, keepdims=True))
+    return np.asarray(g - along * q)
+
+
 # What the rate multiplies. rows: [n], those that the step visits; q, g: [n, width], decay already in them.
 RULES: dict[str, Callable[[NumpyStepper, int, float, Rows, Numbers, Numbers], Numbers]] = {
     "sgd": _sgd,
@@ -573,6 +577,7 @@ RULES: dict[str, Callable[[NumpyStepper, int, float, Rows, Numbers, Numbers], Nu
     "sign-sgd": _sign,
     "lars": _lars,
     "lamb": _lamb,
+    "riemannian-sgd": _tangent,
 }
 
 

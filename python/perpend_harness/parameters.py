@@ -14,13 +14,19 @@ _LAYERED = ("mlp", "residual")
 
 
 def parts(encoder: Encoder, tables: list[Numbers]) -> list[Numbers]:
-    """Weights of rows as [rows, out, in]; the bias of a layer apart from its weight."""
+    """Weights of rows as [rows, out, in]; the bias of a layer apart from its weight; no axis of length 1 by design."""
     kind, rows, dim = encoder.kind, encoder.rows, encoder.dim
     if kind.name == "affine":
         return [tables[0].reshape(rows, dim, kind["features"]), *tables[1:]]
     if kind.name == "two-layer":
         hidden = kind["hidden"]
         return [tables[0].reshape(rows, hidden, kind["features"]), tables[1].reshape(rows, dim, hidden)]
+    if kind.name == "gain-vector":
+        return [tables[0][:, 0], tables[1]]
+    if kind.name == "weight-norm" and kind["trained"]:
+        return [tables[0], tables[1][:, 0]]
+    if kind.name == "layer-norm":
+        return [tables[0], *(table[0] for table in tables[1:])]
     if kind.name in _LAYERED and kind["bias"]:
         first = 1 if kind.name == "residual" else 0
         return [*tables[:first], *(part for table in tables[first:] for part in (table[:, :-1], table[:, -1]))]
@@ -47,7 +53,7 @@ def inputs(encoder: Encoder, constants: Numbers, shared: Numbers) -> dict[str, N
         case "affine" if kind["bias"] == "frozen":
             found["bias"] = constants[:, features:]
         case "weight-norm" if not kind["trained"]:
-            found["length"] = constants
+            found["length"] = constants[:, 0]
         case "projection":
             found["map"] = shared.reshape(dim, kind["inner"])
         case "dropout":
@@ -56,8 +62,9 @@ def inputs(encoder: Encoder, constants: Numbers, shared: Numbers) -> dict[str, N
             found["columns"] = np.ones(dim, constants.dtype)
         case "hash":
             found["rows"] = constants[:, : kind["hashes"]].astype(np.int64)
-            if kind["weights"] == "fixed":
-                found["weights"] = constants[:, kind["hashes"] :]
+            if kind["weights"] != "trained":
+                weights = constants[:, kind["hashes"] :]
+                found["weights"] = weights if kind["weights"] == "fixed" else np.ones_like(constants)
         case "adapter":
             width = features if kind["base"] == "map" else 0
             if width:

@@ -80,6 +80,7 @@ OPTIMIZERS: dict[str, dict[str, Any]] = {
     "sign-sgd": {},
     "lars": {"momentum": 0.0, "trust": 0.001, "epsilon": 0.0},
     "lamb": {**_ADAM, "epsilon": 1e-6},
+    "riemannian-sgd": {},
 }
 # Words that a setting may be; others are unsupported.
 _WORDS: dict[str, tuple[Any, ...]] = {
@@ -553,9 +554,9 @@ class Tower:
         # What a rule did to single rows is not to be seen where a recording joins several tables in one.
         in_a_line = not all(block.private for block in blocks)
         optimizer, update = self.optimizer, self.update
-        row_wise = optimizer.name in ("rowwise-adagrad", "rowwise-adam", "lars", "lamb")
+        row_wise = optimizer.name in ("rowwise-adagrad", "rowwise-adam", "lars", "lamb", "riemannian-sgd")
         row_wise |= update.renormalise or update.max_norm is not None
-        memoryless = optimizer.name in ("sgd", "adagrad", "rowwise-adagrad", "sign-sgd")
+        memoryless = optimizer.name in ("sgd", "adagrad", "rowwise-adagrad", "sign-sgd", "riemannian-sgd")
         memoryless |= optimizer.name in ("heavy-ball", "nesterov") and optimizer.momentum == 0.0
         visits = optimizer.lazy and not (memoryless and optimizer.decay == 0.0)
         if len(blocks) > 1 and (row_wise or (in_a_line and visits)):
@@ -610,6 +611,7 @@ class Run:
             values.tables = [
                 stored(numbers(block.name, (block.rows, block.width)), values.update) for block in encoder.blocks()
             ]
+            values.constants, values.shared = np.zeros((values.rows, 0), run.dtype), np.zeros(0, run.dtype)
             if encoder.constants:
                 values.constants = numbers("constants", (values.rows, encoder.constants))
             if encoder.shared_constants:

@@ -40,10 +40,8 @@ class Operations:
     logsumexp = staticmethod(partial(torch.logsumexp, dim=-1))
     constant = staticmethod(torch.Tensor.detach)
 
-    @staticmethod
-    def softplus(x: torch.Tensor) -> torch.Tensor:
-        # torch's softplus is linear beyond a threshold.
-        return -torch.nn.functional.logsigmoid(-x)
+    softplus = staticmethod(lambda x: -torch.nn.functional.logsigmoid(-x))
+    """torch's own is linear beyond a threshold."""
 
 
 XP = Operations()
@@ -156,21 +154,20 @@ def chosen(optimizer: Optimizer) -> tuple[Make, bool, bool]:
         settings = {"alpha": optimizer.kind["alpha"], "eps": epsilon, "weight_decay": coupled}
         found = rule.RMSprop, settings, not optimizer.decoupled, lazy
     elif epsilon > 0.0 and name in ("adam", "amsgrad") and not optimizer.uncorrected and not lazy:
-        settings = {"betas": optimizer.betas, "eps": epsilon, "amsgrad": name == "amsgrad"}
-        settings["weight_decay"] = optimizer.decay
-        found = (rule.AdamW if optimizer.decoupled else rule.Adam), settings, True, False
+        own = {"betas": optimizer.betas, "eps": epsilon, "amsgrad": name == "amsgrad", "weight_decay": optimizer.decay}
+        found = (rule.AdamW if optimizer.decoupled else rule.Adam), own, True, False
     elif epsilon > 0.0 and name == "adam" and optimizer.uncorrected and lazy:
         found = rule.SparseAdam, {"betas": optimizer.betas, "eps": epsilon}, False, False
     if found is None:
         return lambda parameters: WrittenRule(parameters, optimizer), False, False
-    method, settings, own_decay, per_row = found
+    method, arguments, own_decay, per_row = found
     # Some refuse a rate of 0 until they are made; each step brings its own.
-    return lambda parameters: method(parameters, lr=1.0, **settings), own_decay, per_row
+    return lambda parameters: method(parameters, lr=1.0, **arguments), own_decay, per_row
 
 
 class WrittenRule(torch.optim.Optimizer):
-    """What torch.optim has not, or only for whole tables: rules that a row's own norm or mean decides, Lion, signs, lazy
-    Adam with a corrected epsilon and dense Adam with an uncorrected one, and a step of 0 where 0 is divided by 0."""
+    """What torch.optim has not: rules that a row's own norm or mean decides, Lion, signs, lazy Adam with a corrected
+    epsilon, dense Adam with an uncorrected one, and a step of 0 where 0 is divided by 0."""
 
     def __init__(self, parameters: list[torch.nn.Parameter], optimizer: Optimizer) -> None:
         super().__init__(parameters, {"lr": 0.0})
@@ -202,6 +199,9 @@ class WrittenRule(torch.optim.Optimizer):
         match rule.name:
             case "sign-sgd":
                 return rate * g.sign()
+            case "riemannian-sgd":
+                along = _quotient((table * g).sum(dim=1, keepdim=True), (table * table).sum(dim=1, keepdim=True))
+                return rate * (g - along * table)
             case "lion":
                 beta1, beta2 = rule.betas
                 step = (beta1 * state.get("memory", torch.zeros_like(g)) + (1.0 - beta1) * g).sign()

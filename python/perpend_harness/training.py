@@ -35,8 +35,10 @@ class Stepper(Protocol):
     """An optimizer at work on one table, with its state."""
 
     def step(self, time: int, rate: float, table: Numbers, gradient: Numbers, visited: Mask) -> Numbers:
-        """The table after the step, which moves the visited rows alone. table, gradient: [rows, width]; visited: [rows];
-        time: the steps that the optimizer made before."""
+        """The table after the step, which moves the visited rows alone.
+
+        table, gradient: [rows, width]; visited: [rows]; time: the steps that the optimizer made before.
+        """
         ...
 
 
@@ -241,6 +243,8 @@ class _Stages:
 
     def __init__(self, tower: Tower) -> None:
         self.update = tower.update
+        # The retraction of Riemannian SGD is this constraint.
+        self.renormalise = tower.update.renormalise or tower.optimizer.name == "riemannian-sgd"
         self.on_their_way: deque[tuple[list[Numbers], list[Mask]]] = deque()
         self.sums: list[Numbers] = []
         self.reached: list[Mask] = []
@@ -274,17 +278,23 @@ class _Stages:
 
     def before(self, place: int, table: Numbers, visited: Mask) -> None:
         """Notes norms that rows are to get back."""
-        if self.update.renormalise:
+        if self.renormalise:
             known = self.initial.get(place, np.zeros((len(table), 1), table.dtype))
             norms = np.linalg.norm(table, axis=1, keepdims=True)
             self.initial[place] = np.where((known == 0) & visited[:, None], norms, known)
 
     def after(self, place: int, table: Numbers, visited: Mask) -> Numbers:
         """Rows of length 0 have no direction and stay."""
-        update = self.update
-        if not update.renormalise and update.max_norm is None:
-            return table
-        norms = np.linalg.norm(table, axis=1, keepdims=True)
-        wanted = self.initial[place] if update.renormalise else np.minimum(norms, update.max_norm or 0.0)
-        moves = visited[:, None] & (norms != 0) & (wanted != norms)
-        return np.where(moves, table * (wanted / np.where(norms == 0, 1, norms)), table).astype(table.dtype)
+        longest = self.update.max_norm
+        if self.renormalise:
+            table = _with_norms(table, lambda norms: self.initial[place], visited)
+        if longest is not None:
+            table = _with_norms(table, lambda norms: np.minimum(norms, norms.dtype.type(longest)), visited)
+        return table
+
+
+def _with_norms(table: Numbers, wanted: Callable[[Numbers], Numbers], visited: Mask) -> Numbers:
+    """The visited rows at other norms, which depend on their own: [rows, 1]."""
+    norms = np.linalg.norm(table, axis=1, keepdims=True)
+    moves = visited[:, None] & (norms != 0) & (wanted(norms) != norms)
+    return np.where(moves, table * (wanted(norms) / np.where(norms == 0, 1, norms)), table).astype(table.dtype)
