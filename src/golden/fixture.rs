@@ -32,7 +32,7 @@ use crate::optimizer::Schedule;
 use crate::reference::{Session, settings};
 use crate::rounding::Precision;
 use crate::scenario::{Materialised, Scenario};
-use crate::trajectory::{Array, Side, encode_arrays, read_arrays};
+use crate::trajectory::{Array, Side, read_arrays, write_to};
 
 /// The schema that every document names.
 pub const SCHEMA: &str = "perpend-golden/v1";
@@ -143,7 +143,7 @@ pub struct Fixture {
 /// Rounds the state after a step to the format that it is kept in.
 fn round_state(precision: Precision) -> impl FnMut(&mut Session<Big>) {
     move |session| {
-        session.state(&mut |_, _, _, numbers| {
+        session.state(|_, _, _, numbers| {
             for x in numbers {
                 *x = Big::from_f64(rounded(x, precision));
             }
@@ -194,7 +194,9 @@ pub fn generate() -> Result<BTreeMap<PathBuf, Vec<u8>>> {
         let text = serde_json::to_string_pretty(&document).map_err(Error::internal)? + "\n";
         written.insert(folder.join(format!("{}.json", document.case)), text.into_bytes());
         let metadata = settings(&document.scenario).to_metadata();
-        written.insert(folder.join(&document.values), encode_arrays(&metadata, &arrays));
+        let mut bytes = Vec::new();
+        write_to(&mut bytes, &metadata, &arrays).map_err(Error::internal)?;
+        written.insert(folder.join(&document.values), bytes);
     }
     let sums = written
         .iter()

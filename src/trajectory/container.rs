@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::Write;
+use std::io::{BufWriter, Write};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -214,18 +214,6 @@ pub(crate) fn header(metadata: &BTreeMap<String, String>, entries: &[Entry<'_>])
     bytes
 }
 
-/// Metadata and arrays as the bytes of a safetensors file.
-pub(crate) fn encode_arrays(metadata: &BTreeMap<String, String>, arrays: &BTreeMap<String, Array>) -> Vec<u8> {
-    let mut entries: Vec<Entry<'_>> = arrays
-        .iter()
-        .map(|(name, array)| Entry { name, element: array.element(), shape: array.shape().to_vec() })
-        .collect();
-    sort_entries(&mut entries);
-    let mut bytes = header(metadata, &entries);
-    entries.iter().for_each(|entry| bytes.extend_from_slice(arrays[entry.name].as_bytes()));
-    bytes
-}
-
 /// Writes metadata and arrays as a safetensors file, which appears completely or not at all.
 ///
 /// # Errors
@@ -236,6 +224,21 @@ pub fn write_arrays(
     metadata: &BTreeMap<String, String>,
     arrays: &BTreeMap<String, Array>,
 ) -> Result<()> {
-    let bytes = encode_arrays(metadata, arrays);
-    crate::files::write_atomically(path, force, |out| out.write_all(&bytes), |_| Ok(()))
+    let write = |out: &mut BufWriter<&File>| write_to(out, metadata, arrays);
+    crate::files::write_atomically(path, force, write, |_| Ok(()))
+}
+
+/// Writes metadata and arrays in the form of a safetensors file.
+pub(crate) fn write_to(
+    out: &mut impl Write,
+    metadata: &BTreeMap<String, String>,
+    arrays: &BTreeMap<String, Array>,
+) -> std::io::Result<()> {
+    let mut entries: Vec<Entry<'_>> = arrays
+        .iter()
+        .map(|(name, array)| Entry { name, element: array.element(), shape: array.shape().to_vec() })
+        .collect();
+    sort_entries(&mut entries);
+    out.write_all(&header(metadata, &entries))?;
+    entries.iter().try_for_each(|entry| out.write_all(arrays[entry.name].as_bytes()))
 }

@@ -69,7 +69,7 @@ pub mod writer;
 mod tests;
 
 pub use array::{Array, Element};
-pub(crate) use container::encode_arrays;
+pub(crate) use container::write_to;
 pub use container::{read_arrays, write_arrays};
 pub use integrity::{IntegrityFinding, IntegrityKind, survey};
 pub use settings::{DeclaredOptimizer, EpsOn, Rows, Settings, Similarity};
