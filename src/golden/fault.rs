@@ -200,7 +200,7 @@ impl<F: Real> Mistakes<F> {
         let mut table = 0;
         let late = &mut self.late;
         let (fault, values) = (self.fault, &self.values);
-        session.state(&mut |side, index, name, numbers| {
+        session.state(|side, index, name, numbers| {
             if name != PARAMETERS {
                 return;
             }
@@ -254,7 +254,7 @@ fn is_momentum(optimizer: &Optimizer) -> bool {
 
 fn parameters<F: Real>(session: &mut Session<F>) -> Vec<Vec<F>> {
     let mut all = Vec::new();
-    session.state(&mut |_, _, name, numbers| {
+    session.state(|_, _, name, numbers| {
         if name == PARAMETERS {
             all.push(numbers.to_vec());
         }

@@ -26,5 +26,5 @@ pub use observe::{Bound, Stage, Step, Tensor};
 
 /// How every judgement of a fixture explains what it allowed.
 pub const DERIVATION: &str = "error of any right implementation: every operation of the formula is charged 4·u·(size of its terms \
-    before they cancel), sums in every order, inherited errors by the sizes of the other factors (number::AnyOrder), and half a unit \
-    in the last place of the golden value; u = 2^-53 for float64, 2^-24 for float32";
+    before they cancel), sums in every order (number::AnyOrder), and half a unit in the last place of the golden value; \
+    u = 2^-53 for float64, 2^-24 for float32";

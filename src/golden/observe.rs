@@ -133,7 +133,7 @@ pub(super) fn observe<F: Real>(
     let mut observed = Observed { steps: Vec::new(), memories: Vec::new(), compared: Vec::new() };
     for batch in &values.batches {
         let mut memory = Memory::new();
-        session.state(&mut |side, table, name, numbers| {
+        session.state(|side, table, name, numbers| {
             if name != PARAMETERS {
                 memory.entry((side, table, name)).or_default().extend(numbers.iter().map(F::to_f64));
             }
@@ -243,7 +243,7 @@ pub(super) fn bounds(values: &Materialised, fault: Option<Fault>, precision: Pre
 
 fn bounds_with<const BITS: i32>(values: &Materialised, fault: Option<Fault>) -> Bounds {
     let store = |session: &mut Session<AnyOrder<BITS>>| {
-        session.state(&mut |_, _, _, numbers| numbers.iter_mut().for_each(|x| *x = x.stored()));
+        session.state(|_, _, _, numbers| numbers.iter_mut().for_each(|x| *x = x.stored()));
     };
     let (observed, uncertain) = Running::<53>::watch(|| observe::<AnyOrder<BITS>>(values, fault, store));
     let bound = |x: &AnyOrder<BITS>| Bound { value: x.value(), error: x.error() };

@@ -13,7 +13,7 @@ use rand_chacha::ChaCha8Rng;
 use serde::Serialize;
 
 use super::Fault;
-use super::fixture::{Expected, Fixture, Judged, Recording, read_steps};
+use super::fixture::{Expected, Fixture, Judged, Recording, exact, read_steps};
 use super::observe::{Bound, Bounds, Stage, Step, bounds, map};
 use crate::error::{Error, Result};
 use crate::rounding::Precision;
@@ -117,7 +117,7 @@ struct Vector<'a> {
     values: &'a Materialised,
     bounds: Bounds,
     expected: Vec<Step<f64>>,
-    /// How many bounds the difference may be: the expected values of a perturbed scenario are themselves computed in f64.
+    /// How many bounds the difference may be: two where the expected values are themselves computed in f64.
     share: f64,
     /// The step of the fixture that its first step is.
     offset: usize,
@@ -159,7 +159,9 @@ fn compare(
                 row: index / tensor.width,
                 column: index % tensor.width,
             };
-            let ulps = difference / ulp(expected, vector.precision);
+            // Beside an exact 0 the unit of the largest number is what counts.
+            let unit = if expected == 0.0 { largest } else { expected };
+            let ulps = difference / ulp(unit, vector.precision);
             worst = Some(Compared { place, observed, expected, allowed, ulps, ratio, judged: 0, unjudged: 0 });
         }
     }
@@ -329,11 +331,8 @@ fn refuse(fixture: &Fixture) -> Result<Verified> {
         .failure
         .as_ref()
         .ok_or_else(|| Error::input(fixture.document.id(), "a class of failure", "none"))?;
-    let precision = fixture.values.scenario.precision;
-    let bounds = bounds(&fixture.values, None, precision);
-    let expected = map(&bounds.steps, |bound| bound.value);
     let vector =
-        Vector { values: &fixture.values, bounds, expected, share: 2.0, offset: 0, perturbed: false, precision };
+        Vector { expected: exact(&fixture.values).0, ..run_vector(fixture, fixture.values.scenario.precision) };
     let recording = Recording::complete(&fixture.steps);
     let judgement = judge(&recording, &vector, None);
     Ok(match judgement.first {
@@ -378,8 +377,8 @@ fn execute(fixture: &Fixture, trainer: &dyn Trainer, seed: u64) -> Result<Verifi
     let bounds = bounds(&values, None, precision);
     // Where rounding may have chosen a branch the bound says nothing of the other: then the stored vectors alone count.
     if !bounds.uncertain {
-        let expected = map(&bounds.steps, |bound| bound.value);
-        let vector = Vector { values: &values, bounds, expected, share: 2.0, offset: 0, perturbed: true, precision };
+        let expected = exact(&values).0;
+        let vector = Vector { values: &values, bounds, expected, share: 1.0, offset: 0, perturbed: true, precision };
         judgements.push(judge(&train(trainer, &vector, &id)?, &vector, Some(&fixture.steps)));
     }
     if judgements.iter().map(Judgement::judged).sum::<usize>() == 0 {

@@ -12,14 +12,15 @@
 //!
 //! ```text
 //! a + b       e_a + e_b + c·u·[(s_a + s_b) + m_b·s_a + m_a·s_b],   m = m_a + m_b + 1
-//! a · b       s_a·e_b + s_b·e_a + e_a·e_b + c·u·s_a·s_b
-//! a / b       (e_a + s_a/|b|·e_b)/(|b| − e_b) + c·u·s_a·s_b/b²
-//! f(x)        the largest change of f over [x − e, x + e] + c·u·(its own size, and s·|f'|)
+//! a · b       |a|·e_b + |b|·e_a + e_a·e_b + c·u·s_a·s_b
+//! a / b       (e_a + |a/b|·e_b)/(|b| − e_b) + c·u·s_a/|b|,   s = s_a/|b|
+//! f(x)        the largest change of f over [x − e, x + e] + c·u·|f|,   s = |f|
 //! ```
 //!
 //! The sum of n terms t has then been charged (n−1)·c·u·Σ|t|, the bound of recursive summation in every order, in pairs and in
-//! blocks alike (Higham 2002, §4.2). Inherited errors are multiplied by sizes and not by values, so that a sum may be taken apart
-//! or multiplied out and its parts computed twice: (a − ⟨a,q̂⟩q̂)/‖q‖ and u/(‖u‖‖q‖) − s·q/‖q‖² are covered by one bound.
+//! blocks alike (Higham 2002, §4.2). Rounding a product is charged by the sizes of its factors, so that a product with a sum may be
+//! multiplied out: (a − ⟨a,q̂⟩q̂)/‖q‖ and u/(‖u‖‖q‖) − s·q/‖q‖² are covered by one bound. A factor, a divisor and the argument
+//! of a function are each one number, whatever they were made of: their errors are inherited by the values that they meet.
 //! c = [`AnyOrder::ROUNDINGS`] = 4 roundings stand for one operation: a quotient is a product with a reciprocal elsewhere, a square
 //! root a product with its reciprocal, a library's exponential is good to two units in the last place, settings are rounded when
 //! they are read.
@@ -122,7 +123,7 @@ impl<const BITS: i32> Sub for AnyOrder<BITS> {
 impl<const BITS: i32> Mul for AnyOrder<BITS> {
     type Output = Self;
     fn mul(self, other: Self) -> Self {
-        let inherited = self.size * other.error + other.size * self.error + self.error * other.error;
+        let inherited = self.value.abs() * other.error + other.value.abs() * self.error + self.error * other.error;
         let additions = self.additions + other.additions;
         Self::charged(self.value * other.value, inherited, self.size * other.size, additions)
     }
@@ -134,11 +135,10 @@ impl<const BITS: i32> Div for AnyOrder<BITS> {
         let room = divisor - other.error;
         // A divisor that may be zero leaves nothing known about the quotient.
         let inherited = match room > 0.0 {
-            true => (self.error + self.size / divisor * other.error) / room,
+            true => (self.error + self.value.abs() / divisor * other.error) / room,
             false => f64::INFINITY,
         };
-        let size = self.size / divisor * (other.size / divisor);
-        Self::charged(self.value / other.value, inherited, size, self.additions)
+        Self::charged(self.value / other.value, inherited, self.size / divisor, self.additions)
     }
 }
 impl<const BITS: i32> Neg for AnyOrder<BITS> {
@@ -185,11 +185,9 @@ impl<const BITS: i32> Real for AnyOrder<BITS> {
     }
     fn sqrt(self) -> Self {
         let root = self.value.max(0.0).sqrt();
-        if root == 0.0 {
-            return Self::charged(0.0, self.error.sqrt(), self.size.sqrt(), 0.0);
-        }
         // |√(x+δ) − √x| ≤ min(√δ, δ/√x).
-        Self::charged(root, (self.error / root).min(self.error.sqrt()), self.size / root, 0.0)
+        let inherited = if root > 0.0 { self.error / root } else { f64::INFINITY };
+        Self::charged(root, inherited.min(self.error.sqrt()), root, 0.0)
     }
     fn exp(self) -> Self {
         let value = self.value.exp();
@@ -202,7 +200,7 @@ impl<const BITS: i32> Real for AnyOrder<BITS> {
         } else {
             f64::INFINITY
         };
-        Self::charged(self.value.ln(), inherited, self.size / self.value, 0.0)
+        Self::charged(self.value.ln(), inherited, 0.0, 0.0)
     }
     fn tanh(self) -> Self {
         // The slope 1/cosh² is largest at the point nearest to 0; a quotient of exponentials has the terms 1.

@@ -159,7 +159,7 @@ impl<F: Real> Session<F> {
 
     /// Shows everything that the next step starts from, to be read or set: for each tower the number of a table among its own,
     /// `parameters` and that table, then what its optimizer remembers about it; and gradients that are on their way.
-    pub fn state(&mut self, see: &mut dyn FnMut(Side, usize, &'static str, &mut [F])) {
+    pub fn state(&mut self, mut see: impl FnMut(Side, usize, &'static str, &mut [F])) {
         for (side, tower) in Side::ALL.into_iter().zip(&mut self.towers) {
             for (table, (index, stepper)) in tower.tables.clone().zip(&mut tower.steppers).enumerate() {
                 see(side, table, PARAMETERS, self.tables[index].values_mut());
