@@ -89,6 +89,9 @@ pub(super) struct Step {
     pub contents: Contents,
 }
 
+/// What is done with each step.
+pub(super) type Visit<'a> = &'a mut dyn FnMut(Step) -> Result<()>;
+
 /// An array over all steps, as far as it is known.
 struct Column {
     element: Element,
@@ -155,11 +158,7 @@ fn fill(base: &str) -> Option<f64> {
 }
 
 /// Joins the steps that `each` visits in order, twice.
-pub(super) fn join(
-    place: &str,
-    head: Head,
-    each: &dyn Fn(&mut dyn FnMut(Step) -> Result<()>) -> Result<()>,
-) -> Result<Contents> {
+pub(super) fn join(place: &str, head: Head, each: &dyn Fn(Visit<'_>) -> Result<()>) -> Result<Contents> {
     let mut contents = Contents { metadata: head.metadata, ..Contents::default() };
     let columns = columns(place, &mut contents, each)?;
     let mut spools: BTreeMap<&str, Spool> = BTreeMap::new();
@@ -231,7 +230,7 @@ pub(super) fn join(
 fn columns(
     place: &str,
     contents: &mut Contents,
-    each: &dyn Fn(&mut dyn FnMut(Step) -> Result<()>) -> Result<()>,
+    each: &dyn Fn(Visit<'_>) -> Result<()>,
 ) -> Result<BTreeMap<String, Column>> {
     let mut columns: BTreeMap<String, Column> = BTreeMap::new();
     let mut index = 0;
