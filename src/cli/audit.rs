@@ -12,7 +12,7 @@ use crate::verdict::ExitCode;
 
 #[derive(clap::Args)]
 pub(super) struct Arguments {
-    /// Trajectory files.
+    /// Trajectories: safetensors, npz or JSON Lines files, folders of steps or of .npy files.
     #[arg(required = true)]
     runs: Vec<PathBuf>,
     /// A claim that must be confirmed on every tower; may be repeated.

@@ -71,6 +71,18 @@ impl Element {
         self.precision().is_none()
     }
 
+    /// How many bytes an array of that shape has. `None` where that or a product of some of its axes is beyond what can be
+    /// addressed, which an axis of length zero would hide.
+    pub(crate) fn bytes_of(self, shape: &[u64]) -> Option<u64> {
+        let at_least_one =
+            shape.iter().try_fold(self.size() as u64, |bytes, axis| bytes.checked_mul((*axis).max(1)))?;
+        match (isize::try_from(at_least_one), shape.contains(&0)) {
+            (Err(_), _) => None,
+            (Ok(_), true) => Some(0),
+            (Ok(_), false) => Some(at_least_one),
+        }
+    }
+
     /// Appends `values`, each rounded once to nearest (floating point) or truncated and saturated (integers).
     pub(crate) fn encode(self, values: &[f64], out: &mut Vec<u8>) {
         out.reserve(values.len() * self.size());
@@ -163,16 +175,25 @@ impl Array {
         Array::owned(element, shape, bytes)
     }
 
-    fn owned(element: Element, shape: &[usize], bytes: Vec<u8>) -> Array {
+    /// Bytes in memory, as many as the shape says.
+    pub(crate) fn owned(element: Element, shape: &[usize], bytes: Vec<u8>) -> Array {
         let count: usize = shape.iter().product();
         assert_eq!(count * element.size(), bytes.len(), "shape {shape:?} does not fit the number of values");
         Array { element, shape: shape.into(), bytes: Bytes::Owned(Arc::new(bytes)) }
     }
 
-    /// A range of a memory map; the caller has checked that its length fits the shape.
-    pub(crate) fn mapped(element: Element, shape: &[usize], map: Arc<memmap2::Mmap>, range: Range<usize>) -> Array {
-        debug_assert_eq!(shape.iter().product::<usize>() * element.size(), range.len());
-        Array { element, shape: shape.into(), bytes: Bytes::Mapped(map, range) }
+    /// A range of a memory map, of a shape that was stated somewhere. `Err` says what that shape would need.
+    pub(crate) fn mapped(
+        element: Element,
+        shape: &[u64],
+        map: &Arc<memmap2::Mmap>,
+        range: Range<usize>,
+    ) -> Result<Array, String> {
+        if element.bytes_of(shape) != Some(range.len() as u64) {
+            return Err(format!("as many bytes as {element} {shape:?} has"));
+        }
+        let shape = shape.iter().map(|axis| *axis as usize).collect();
+        Ok(Array { element, shape, bytes: Bytes::Mapped(map.clone(), range) })
     }
 
     /// The length of every axis.
@@ -310,11 +331,21 @@ mod tests {
             std::fs::write(file.path(), &shifted).unwrap();
             // SAFETY: the file is private to this test and not written again.
             let map = unsafe { memmap2::Mmap::map(file.as_file()).unwrap() };
-            let mapped = Array::mapped(element, &[2, 4], Arc::new(map), 1..shifted.len());
+            let mapped = Array::mapped(element, &[2, 4], &Arc::new(map), 1..shifted.len()).unwrap();
             let mut read = [0.0; 8];
             mapped.read(0, &mut read);
             assert_eq!(read, exact);
             assert_eq!(mapped, array);
+        }
+    }
+
+    #[test]
+    fn sizes_beyond_what_can_be_addressed_are_none() {
+        assert_eq!(Element::F32.bytes_of(&[2, 3]), Some(24));
+        assert_eq!(Element::F32.bytes_of(&[]), Some(4));
+        assert_eq!(Element::F32.bytes_of(&[2, 0]), Some(0));
+        for huge in [vec![1 << 62, 4], vec![u64::MAX], vec![0, 1 << 40, 1 << 40], vec![1 << 40, 1 << 40, 0]] {
+            assert_eq!(Element::F32.bytes_of(&huge), None, "{huge:?}");
         }
     }
 

@@ -36,10 +36,14 @@ const OWN: [&str; 14] = [
 /// Arrays that both towers may share, without prefix.
 const SHARED: [&str; 6] = ["users", "positives", "negatives", "loss", "lr", "step"];
 const SPARSE: [&str; 5] = ["row_step", "row_id", "row_q", "row_q_next", "row_grad"];
-const INTEGERS: [&str; 8] = ["ids", "users", "positives", "negatives", "step", "row_ids", "row_step", "row_id"];
+pub(super) const INTEGERS: [&str; 8] =
+    ["ids", "users", "positives", "negatives", "step", "row_ids", "row_step", "row_id"];
 
-/// More columns than any embedding has: a limit on what a short file can make a reader allocate.
-const WIDEST: usize = 1 << 24;
+/// More columns than any embedding has: a limit on what a file without records can make a reader allocate.
+const WIDEST: usize = 1 << 16;
+
+/// So many steps in which no record was made are believed without an array that has an entry for each step.
+const STEPS_BEYOND_RECORDS: usize = 1 << 16;
 
 fn is_known(base: &str) -> bool {
     OWN.contains(&base) || SHARED.contains(&base)
@@ -210,7 +214,8 @@ impl Builder<'_> {
                 return Err(Error::input(self.place(&q.name), "either q or the sparse form row_q", "both"));
             }
             let over_steps = ["ids", "step", "loss", "lr", "users", "positives", "negatives", "grad_out"];
-            let found = over_steps.iter().find_map(|base| self.get(base));
+            // An array without elements takes no space, so its shape could claim any number of steps.
+            let found = over_steps.iter().find_map(|base| self.get(base).filter(|named| !named.array.is_empty()));
             let first_axis = |named: Named| {
                 let steps = named.array.shape().first().copied().unwrap_or(0);
                 (named, steps)
@@ -252,12 +257,13 @@ impl Builder<'_> {
         Ok(Some((q.name, steps)))
     }
 
-    /// The largest step index of the sparse form.
+    /// The largest step index of the sparse form. Where nothing else states the number of steps, it is limited by the number
+    /// of records, or a single record could claim any.
     fn last_step(&self) -> Result<Option<usize>> {
         let Some(step) = self.get("row_step") else {
             return Ok(None);
         };
-        let limit = 1_usize << 31;
+        let limit = STEPS_BEYOND_RECORDS + step.array.len();
         let mut last = None;
         for record in 0..step.array.len() {
             let found = step.array.integer(record);

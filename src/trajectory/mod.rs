@@ -29,6 +29,20 @@
 //!
 //! Other arrays are kept and not interpreted.
 //!
+//! # Other forms
+//! The same arrays and metadata, told by content, not by name. All checks and claims see the same arrays.
+//!
+//! | form | |
+//! |---|---|
+//! | npz | `numpy.savez` or `savez_compressed` of arrays of these names; the header metadata as a JSON object in the string array `metadata` |
+//! | folder of arrays | `q.npy` or `item/q.npy`, …, with the metadata in `metadata.json`; a single `.npy` is no trajectory |
+//! | folder of steps | `header.json` and `step-000000.safetensors`, …: the arrays of one step each, without step axis, as the Python recorder leaves them, finished or not |
+//! | JSON Lines | a header line `{"perpend": "1", "metadata": {…}}`, then one line of arrays for each step; at most 1 MiB |
+//!
+//! NumPy's element types are `<f8 <f4 <f2 <i8 <i4`, in C order, and `V2` for bfloat16, as which NumPy saves arrays of
+//! `ml_dtypes.bfloat16`. In the forms of steps, lists whose length varies are filled up (ids with −1, `grad_out` with 0), records of the
+//! sparse form follow each other, and embeddings are in the pair form.
+//!
 //! ```
 //! use std::collections::BTreeMap;
 //! use perpend::trajectory::{Array, Settings, Trajectory};
@@ -152,10 +166,12 @@ impl Trajectory {
         Trajectory::from_contents("trajectory".to_owned(), contents)
     }
 
-    /// Opens a file. The arrays stay on disk and are mapped into memory, so the file must not be changed while in use.
+    /// Opens a file or folder of any of the forms (see the module). The arrays stay on disk and are mapped into memory, so
+    /// it must not be changed while in use. Compressed arrays and joined steps are written to temporary files (in the
+    /// system's folder for them, or `TMPDIR`), which have no name and vanish with the process.
     ///
     /// # Errors
-    /// Where the file cannot be read, is truncated or of another kind, or does not fit the format.
+    /// Where it cannot be read, is truncated or of another kind, or does not fit the format.
     pub fn open(path: &Path) -> Result<Trajectory> {
         Trajectory::from_contents(path.display().to_string(), container::read(path)?)
     }

@@ -508,7 +508,7 @@ fn sparse_records_fit_each_other() {
     );
     refuses(
         with(small_sparse(), "row_q", f32s(&[4, 0])),
-        "trajectory: row_q: expected from 1 to 16777216 columns, found shape [4, 0]",
+        "trajectory: row_q: expected from 1 to 65536 columns, found shape [4, 0]",
     );
     refuses(
         with(small_sparse(), "row_q_next", f32s(&[3, 2])),
@@ -536,7 +536,7 @@ fn sparse_records_fit_each_other() {
     );
     refuses(
         with(without(small_sparse(), "ids"), "row_step", ints(&[4], &[2, 0, 1, -1])),
-        "trajectory: row_step: expected step indices from 0 to 2147483647, found -1 at record 3",
+        "trajectory: row_step: expected step indices from 0 to 65539, found -1 at record 3",
     );
     refuses(
         with(small_sparse(), "row_id", ints(&[4], &[7, -7, 2, 100])),
@@ -649,24 +649,31 @@ fn file_of(header: &str, data: usize) -> Vec<u8> {
 
 #[test]
 fn files_of_another_kind_are_named() {
-    let foreign =
-        |bytes: &[u8], kind: &str| opening_fails(bytes, &format!("FILE: expected a safetensors file, found {kind}"));
+    let foreign = |bytes: &[u8], kind: &str| {
+        opening_fails(bytes, &format!("FILE: expected a safetensors, npz or JSON Lines file, found {kind}"))
+    };
     foreign(b"", "an empty file");
     foreign(b"\x07\0\0", "less than a header");
-    foreign(b"PK\x03\x04 and so on", "a zip archive (npz or a PyTorch checkpoint)");
-    foreign(b"\x93NUMPY\x01\0 and so on", "a NumPy array");
+    foreign(
+        b"\x93NUMPY\x01\0 and so on",
+        "a single NumPy array (a trajectory has several: an npz file, or a folder with q.npy, ids.npy, …)",
+    );
     foreign(b"\x89HDF\r\n\x1a\n and so on", "an HDF5 file");
     foreign(b"\x1f\x8b\x08\0\0\0\0\0 and so on", "a gzip file");
     foreign(b"PAR1 and so on", "a Parquet file");
     foreign(b"ARROW1 and so on", "an Arrow file");
-    foreign(b"{\"q\": [1, 2, 3]}", "JSON text");
+    foreign(b"\x80\x04\x95 and so on", "a Python pickle (a saved dictionary or an old PyTorch checkpoint)");
     foreign(b"user item rating", "content of another kind");
     foreign(&[0xff; 64], "content of another kind");
     let folder = folder();
     let error = Trajectory::open(folder.path()).unwrap_err();
     assert_eq!(
         error.to_string(),
-        format!("{}: expected a safetensors file, found a directory", folder.path().display())
+        format!(
+            "{}: expected a folder of steps (header.json, step-000000.safetensors, …) or of arrays (q.npy, item/q.npy, …), \
+             found a directory without them",
+            folder.path().display()
+        )
     );
     let missing = folder.path().join("missing");
     let error = Trajectory::open(&missing).unwrap_err();
