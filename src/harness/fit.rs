@@ -26,9 +26,7 @@ fn numbers(array: &Array) -> Vec<f64> {
 
 /// Where the first number of an array that is not finite stands.
 fn not_finite(array: &Array) -> Option<(Vec<usize>, f64)> {
-    if array.element().precision().is_none() {
-        return None;
-    }
+    array.element().precision()?;
     let values = numbers(array);
     let mut index = values.iter().position(|x| !x.is_finite())?;
     let found = values[index];

@@ -42,7 +42,7 @@ mod protocol;
 mod serve;
 mod tables;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -238,6 +238,6 @@ type Metadata = std::collections::BTreeMap<String, String>;
 type Arrays = std::collections::BTreeMap<String, crate::trajectory::Array>;
 
 /// An error without the name of our copy.
-fn unnamed(error: &Error, kept: &PathBuf) -> String {
+fn unnamed(error: &Error, kept: &Path) -> String {
     error.to_string().replace(&kept.display().to_string(), "out")
 }

@@ -13,7 +13,7 @@ use perpend::jacobian::{directional_derivative_within, reach};
 use perpend::loss::Loss;
 use perpend::number::{Dual, Field, Real, Running};
 use perpend::sampler::Batch;
-use perpend::scenario::random::{Losses, Optimizers, Parts, kinds, losses, scenarios_of, updating};
+use perpend::scenario::random::{Family, Losses, Optimizers, Parts, kinds, losses, scenarios_of, updating};
 use perpend::scenario::{Initial, Materialised, Scenario};
 use perpend::trajectory::{Side, Similarity};
 use proptest::strategy::{Strategy, ValueTree};
@@ -482,6 +482,7 @@ fn gradients_of(name: &str) -> Tally {
         optimizers: updating(Optimizers::Any),
         losses: losses(Losses::InfoNce),
         pooled: true,
+        ..Parts::from(Family::default())
     });
     for configuration in CONFIGURATIONS {
         let mut judged = 0;

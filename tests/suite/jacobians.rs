@@ -11,7 +11,7 @@ use perpend::jacobian::{Differentiable, Effort, Outcome, Report, check, check_en
 use perpend::loss::{Evaluation, Loss, ObjectiveFunction};
 use perpend::number::{Real, Running};
 use perpend::sampler::Batch;
-use perpend::scenario::random::{Losses, Optimizers, Parts, kinds, losses, scenarios_of, updating};
+use perpend::scenario::random::{Family, Losses, Parts, kinds, losses, scenarios_of};
 use perpend::scenario::{Initial, Materialised, Scenario};
 use perpend::trajectory::{Side, Similarity};
 use perpend::verdict::Status;
@@ -38,7 +38,7 @@ const LIGHT: Effort = Effort { directions: 1, blocks: 0, coordinates: 0, radial:
 
 /// Random models of one step whose item tower has one of these encoders, and whose loss is one of these.
 fn models(encoders: BoxedStrategy<EncoderKind>, losses: BoxedStrategy<Loss>) -> impl Iterator<Item = Materialised> {
-    let strategy = scenarios_of(Parts { encoders, losses, optimizers: updating(Optimizers::Sgd), pooled: true });
+    let strategy = scenarios_of(Parts { encoders, losses, pooled: true, ..Parts::from(Family::default()) });
     let mut runner = TestRunner::deterministic();
     let mut random = random(11);
     let draws = (0..).map(move |draw| {
