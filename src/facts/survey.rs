@@ -165,9 +165,13 @@ pub fn describe(optimizer: &Optimizer, rates: &Rates) -> String {
     text
 }
 
+/// A length for every (step, row).
+type Scales = HashMap<(u64, u64), f64>;
+
 /// ‖a‖ of every (step, row), from the loss that the header declares: possible where both towers, the pairs, the similarity
-/// and the temperature are recorded and the run is small enough.
-fn declared_upstream(trajectory: &Trajectory, tower: &Tower<'_>) -> Option<(HashMap<(u64, u64), f64>, Option<f64>)> {
+/// and the temperature are recorded and the run is small enough. Beside it the factor that all recorded gradients have in
+/// common, where there is one.
+fn declared_upstream(trajectory: &Trajectory, tower: &Tower<'_>) -> Option<(Scales, Option<f64>)> {
     let settings = tower.settings();
     // Other losses, masks and corrections have settings that no header tells.
     if settings.loss.as_deref() != Some("info-nce") {

@@ -150,8 +150,10 @@ fn who_echoes_the_fixture_fails_and_is_called_so() {
     assert!(failed > 20, "{failed}");
 }
 
+type Change = fn(&mut Materialised);
+
 /// Trains something else than what it was asked for.
-struct Other(fn(&mut Materialised));
+struct Other(Change);
 
 impl Trainer for Other {
     fn name(&self) -> String {
@@ -166,12 +168,12 @@ impl Trainer for Other {
 
 #[test]
 fn the_first_place_is_where_the_difference_is_made() {
-    let first = |id: &str, change: fn(&mut Materialised)| {
+    let first = |id: &str, change: Change| {
         let outcome = verify::verify(&fixture(id), &Other(change), 0);
         let first = outcome.first().unwrap_or_else(|| panic!("{id} passed")).clone();
         (first.place.stage, first.compared.ratio)
     };
-    let cases: [(&str, fn(&mut Materialised), Stage); 4] = [
+    let cases: [(&str, Change, Stage); 4] = [
         (
             "update-orthogonality/sgd",
             |values| values.item.tables[0].values_mut()[0] *= 1.0 + 1e-9,
@@ -195,7 +197,7 @@ fn the_first_place_is_where_the_difference_is_made() {
 /// f32 programs are judged by f32's roundoff: right ones pass, and the same numbers are far outside of f64's.
 #[test]
 fn a_single_precision_program_is_judged_as_one() {
-    let single: fn(&mut Materialised) = |values| values.scenario.precision = Precision::F32;
+    let single: Change = |values| values.scenario.precision = Precision::F32;
     let fixture = fixture("gradient-orthogonality/in-batch");
     let outcome = verify::verify(&fixture, &Other(single), 0);
     assert!(outcome.first().is_some_and(|first| first.compared.ratio > 1e3));

@@ -56,8 +56,8 @@ fn clipped(case: &Case<'_>, of: &str, totals: &[f64]) -> Option<Found> {
         ));
     }
     let highest = known.iter().map(|(rate, _)| *rate).fold(0.0, f64::max);
-    let (free, cut): (Vec<(f64, f64)>, Vec<(f64, f64)>) =
-        known.iter().partition(|(rate, _)| *rate >= highest * (1.0 - relative));
+    let (free, cut): (Vec<_>, Vec<_>) =
+        known.iter().copied().partition(|(rate, _)| *rate >= highest * (1.0 - relative));
     let product = product(&cut)?;
     let limit = product / highest;
     let below = free.iter().all(|(_, total)| *total <= limit * (1.0 + relative));
