@@ -2,12 +2,15 @@
 
 use crate::diagnosis::{Diagnosis, Finding, advice, sgd_family::Fit};
 use crate::facts::Context;
+use crate::rounding::Precision;
 use crate::trajectory::{DeclaredOptimizer, Settings, Side, Similarity, Tower};
 
 /// What the header says of similarity and format otherwise than the run.
 pub(super) fn compare(diagnosis: &mut Diagnosis, tower: &Tower<'_>, settings: &Settings) {
     let prefix = tower.side().map_or(String::new(), |side| format!("{side}: "));
-    if settings.similarity == Some(Similarity::Cosine) && diagnosis.finding("dot-product").is_some() {
+    // A declared epsilon may be the floor that makes inner products of cosines.
+    let floor = settings.eps.is_some_and(|eps| eps > 0.0);
+    if settings.similarity == Some(Similarity::Cosine) && !floor && diagnosis.finding("dot-product").is_some() {
         let contradiction =
             "cosine is declared, but the gradients are those of inner products (or of a norm floor above every norm)";
         diagnosis.contradictions.push(format!("{prefix}{contradiction}"));
@@ -54,6 +57,10 @@ pub(super) fn rule(
     }
     for (what, declared, estimate) in numbers {
         let Some(declared) = declared else { continue };
+        // A simpler rule explains what it explains to within rounding; how much of the declared term that hides is not known.
+        if estimate.value == 0.0 && (fitted.explained < 1.0 || context.arithmetic.storage < Precision::F32) {
+            continue;
+        }
         if (declared - estimate.value).abs() > estimate.half_width {
             diagnosis.contradictions.push(format!(
                 "{prefix}{what} {declared} is declared, but the run shows {:.6} ± {:.1e}",

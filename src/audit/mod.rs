@@ -256,6 +256,15 @@ fn audit_tower(
 /// fitted one.
 fn complete(context: &mut Context, declared: &trajectory::DeclaredOptimizer, fitted: &Fit) {
     let readings = Optimizer::readings(declared);
+    // A declared rule that rows alone cannot repeat is not replaced by another one that comes near it; in a narrow format a rule that
+    // leaves a few records unexplained may be another one too.
+    let unrepeatable = readings.is_empty() && declared.name.is_some();
+    const FEW: usize = 8;
+    let uncertain = fitted.informative < FEW
+        || fitted.explained < 1.0 && context.arithmetic.storage < crate::rounding::Precision::F32;
+    if unrepeatable || (readings.is_empty() && uncertain) {
+        return;
+    }
     if readings.is_empty() {
         let replay = fitted.replay();
         context.momentum = Momentum::of(&replay.optimizer);

@@ -5,6 +5,9 @@ const SHARP: f64 = 4.0;
 /// −ln of the probability that sums of random signs vanish by chance, from which on they are said to vanish: 10⁻⁹.
 pub(super) const CERTAIN: f64 = 20.7;
 
+/// Sums without which an identity is a coincidence of a single place.
+const FEWEST: u64 = 4;
+
 /// A tally of sums that should vanish.
 ///
 /// Terms of random signs add up to about their root sum of squares (`signal`). That such a sum is within `allowed` of zero in
@@ -36,12 +39,14 @@ impl Balance {
 
     /// Whether all vanish, and chance cannot explain it.
     pub fn holds(&self) -> bool {
-        self.broken == 0 && self.certainty >= CERTAIN
+        self.broken == 0 && self.judged >= FEWEST && self.certainty >= CERTAIN
     }
 
     /// Whether nearly all vanish, and chance cannot explain it: a few records may obey something else, such as a lost duplicate.
     pub fn mostly(&self) -> bool {
-        self.broken as f64 <= (1.0 - super::sgd_family::EXPLAINED) * self.judged as f64 && self.certainty >= CERTAIN
+        self.broken as f64 <= (1.0 - super::sgd_family::EXPLAINED) * self.judged as f64
+            && self.judged >= FEWEST
+            && self.certainty >= CERTAIN
     }
 
     /// Whether some do not vanish.

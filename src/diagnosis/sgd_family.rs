@@ -124,6 +124,8 @@ pub struct Fit {
     pub rows: Option<Rows>,
     /// η_t, where it varies.
     pub schedule: Option<Vec<f64>>,
+    /// Of its records those with a gradient.
+    pub informative: usize,
     /// Records that it was fitted on.
     pub records: usize,
     /// Share of them that it explains to within rounding.
@@ -376,6 +378,7 @@ fn fit_family(family: Family, samples: &[Sample], precision: Precision) -> Optio
         nesterov: family.nesterov,
         rows: (family.momentum || family.decay).then_some(family.rows),
         schedule: None,
+        informative,
         records: used.len(),
         explained: explained_share,
     })
@@ -434,6 +437,7 @@ fn fit_schedule(samples: &[Sample], steps: usize, precision: Precision) -> Optio
         nesterov: false,
         rows: None,
         schedule: Some(schedule),
+        informative: all,
         records: all,
         explained,
     })

@@ -231,7 +231,8 @@ fn common_factor(tower: &Tower<'_>, gradients: &HashMap<(u64, u64), Vec<f64>>) -
     factors.sort_by(f64::total_cmp);
     let factor = *factors.get(factors.len() / 2)?;
     let all = aligned && factors.first()? > &(factor * (1.0 - same)) && factors.last()? < &(factor * (1.0 + same));
-    all.then_some(factor)
+    // Below two it is no scale that anybody chooses, and the bound on ‖a‖ stands.
+    (all && factor > 2.0).then_some(factor)
 }
 
 /// ‖a‖ of every (step, row) under a loss and batches; None where the file does not have the embeddings, or the run is long.

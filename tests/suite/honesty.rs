@@ -430,7 +430,7 @@ fn the_sgd_family_is_fitted_where_nothing_is_declared() {
 }
 
 #[test]
-fn a_schedule_is_measured_step_by_step_and_adam_is_left_untold() {
+fn a_schedule_is_measured_step_by_step_and_adam_is_named() {
     let strip = |trajectory: Trajectory| {
         let kept = trajectory.arrays().iter().filter(|(name, _)| !name.ends_with("/lr"));
         let arrays = kept.map(|(name, array)| (name.clone(), array.clone())).collect();
@@ -441,7 +441,9 @@ fn a_schedule_is_measured_step_by_step_and_adam_is_left_untold() {
     assert!(rate.evidence.contains("varies"), "{rate:?}");
     assert_eq!(item(&warm_up, "declared-step").observation.observed, Observed::Holds);
     let adam = audit(&strip(train(&specimen::adam(1), &Reference))).unwrap();
-    assert_eq!((adam.diagnosis.lr, adam.diagnosis.momentum, adam.diagnosis.nesterov), (None, None, None));
+    assert_eq!(adam.diagnosis.optimizer.as_deref(), Some("adam"), "{:#?}", adam.diagnosis);
+    approx::assert_relative_eq!(adam.diagnosis.lr.unwrap(), 0.05, max_relative = 1e-6);
+    approx::assert_relative_eq!(adam.diagnosis.momentum.unwrap(), 0.9, max_relative = 1e-6);
     assert_eq!(item(&adam, "declared-step").verdict, Verdict::Undecided);
 }
 

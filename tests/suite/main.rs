@@ -1,6 +1,7 @@
 //! One integration binary, one module a subject. Test names are claims.
 
 mod cli;
+mod diagnosis;
 mod encoders;
 mod geometry;
 mod golden;

@@ -11,7 +11,7 @@ use perpend::trajectory::{Array, Element, Settings, Trajectory};
 use perpend::verdict::{ExitCode, Observed, Verdict};
 
 /// The folder of recordings, if the environment names one.
-fn folder() -> Option<PathBuf> {
+pub(crate) fn folder() -> Option<PathBuf> {
     let folder = std::env::var_os("PERPEND_RUNS").map(PathBuf::from);
     if folder.is_none() {
         // Written past the test runner's capture: a skipped test must not look like a passed one.
@@ -34,12 +34,12 @@ fn observed(audit: &Audit) -> [String; 3] {
     JUDGED.map(|id| audit.claim(id, None).unwrap().observation.observed.to_string())
 }
 
-fn without_header(trajectory: &Trajectory) -> Trajectory {
+pub(crate) fn without_header(trajectory: &Trajectory) -> Trajectory {
     trajectory.with_settings(Settings::default()).unwrap()
 }
 
 /// The same run with its rows in another order and every embedding and gradient doubled.
-fn permuted_and_doubled(trajectory: &Trajectory) -> Trajectory {
+pub(crate) fn permuted_and_doubled(trajectory: &Trajectory) -> Trajectory {
     let rows = trajectory.towers()[0].rows();
     // 7 shares no factor with the 50 rows of these files, so this is a permutation.
     let to = |row: usize| (row * 7 + 3) % rows;

@@ -18,7 +18,8 @@ impl Cause for DetachedNorm {
     }
     fn examine(&self, case: &Case<'_>) -> Option<Found> {
         let sums = &case.leaks.directions;
-        sums.holds().then(|| {
+        let others = case.leaks.joint.fails() && case.leaks.translation.fails();
+        (sums.holds() && others).then(|| {
             let (leaking, _) = case.leaks.split();
             Found::new(
                 "The norm is detached: embeddings are divided by their norms, but the gradient does not know it",

@@ -18,7 +18,8 @@ impl Cause for DotProduct {
     }
     fn examine(&self, case: &Case<'_>) -> Option<Found> {
         let sums = &case.leaks.translation;
-        sums.holds().then(|| {
+        let others = case.leaks.joint.fails() && case.leaks.directions.fails();
+        (sums.holds() && others).then(|| {
             let (leaking, _) = case.leaks.split();
             Found::new(
                 "The similarity is an inner product (dot product), not a cosine",

@@ -25,7 +25,7 @@ impl Cause for JointNormalisation {
         // A pool does not hold every row in every step: with hardly a clean row there is none.
         let everywhere = clean.len() * 100 <= leaking.len() && rows(&leaking) > 1;
         let columns = case.tower.dim() == 1 || leaks.columns.fails();
-        (leaks.joint.holds() && columns && only_length && everywhere).then(|| {
+        (leaks.joint.holds() && leaks.translation.fails() && columns && only_length && everywhere).then(|| {
             Found::new(
                 "All embeddings of a batch are normalised jointly, by one common length",
                 format!(

@@ -7,6 +7,9 @@ use crate::diagnosis::{About, Case, Cause, Found, advice, median};
 
 pub(super) struct PenaltyInGradient;
 
+/// Records that must agree on λ: in a small run, symmetry may do so for a few.
+const MANY: u64 = 16;
+
 const ABOUT: About = About {
     name: "penalty-in-gradient",
     meaning: "a penalty on squared norms, or a weight decay, is a part of the recorded gradients and pulls every norm towards zero",
@@ -34,7 +37,7 @@ impl Cause for PenaltyInGradient {
             }
             let spread = leaking.iter().map(|leak| leak.allowed / (weight(leak) * leak.norm * leak.norm));
             let half = median(spread)?;
-            (balance.holds() && rows(&leaking) > 2).then(|| {
+            (balance.holds() && balance.judged >= MANY && rows(&leaking) > 2 && case.tower.dim() > 1).then(|| {
                 Found::estimated(
                     format!("The recorded gradients contain a pull of {lambda:.4}·q towards zero (an L2 penalty or weight decay)"),
                     lambda,

@@ -24,7 +24,7 @@ impl Cause for PooledUserTower {
         let foreign = unasked - parallel;
         let outside = clean.len() * 100 > leaking.len() + clean.len() && rows(&clean) > 1;
         let columns = case.tower.dim() == 1 || leaks.columns.fails();
-        (leaks.joint.holds() && columns && (foreign > 0 || outside)).then(|| {
+        (leaks.joint.holds() && leaks.translation.fails() && columns && (foreign > 0 || outside)).then(|| {
             Found::new(
                 "Item rows are shared with a user tower that pools them: gradients of users arrive at item embeddings",
                 format!(

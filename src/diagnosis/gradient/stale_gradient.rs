@@ -22,7 +22,8 @@ impl Cause for StaleGradient {
         &ABOUT
     }
     fn examine(&self, case: &Case<'_>) -> Option<Found> {
-        if !case.tower.consecutive() {
+        // In one dimension a product vanishes only with a factor.
+        if !case.tower.consecutive() || case.tower.dim() < 2 {
             return None;
         }
         let mut late = [Balance::default(); LATEST + 1];

@@ -19,7 +19,9 @@ impl Cause for WrongAxis {
     fn examine(&self, case: &Case<'_>) -> Option<Found> {
         let columns = &case.leaks.columns;
         // With one column, columns and the whole table are the same.
-        (case.tower.dim() > 1 && columns.holds()).then(|| {
+        // Where all rows are equal, sums over columns vanish with those of gradients.
+        let others = case.leaks.translation.fails() && case.leaks.directions.fails();
+        (case.tower.dim() > 1 && columns.holds() && others).then(|| {
             Found::new(
                 "The wrong axis is normalised: columns over the batch (dim=0) instead of rows (each embedding)",
                 format!(

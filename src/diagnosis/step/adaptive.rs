@@ -441,7 +441,8 @@ impl Cause for Adaptive {
     }
     fn examine(&self, case: &Case<'_>) -> Option<Found> {
         // In one dimension rows and coordinates are the same.
-        if case.moved.dim < 2 {
+        // A single row is as well a single coordinate: tables that are joined into one tell nothing of rows.
+        if case.moved.dim < 2 || case.moved.moving().count() < 2 {
             return None;
         }
         let (mut energy, mut count) = (0.0, 0.0);

@@ -21,6 +21,8 @@ impl Cause for RowScaling {
     fn examine(&self, case: &Case<'_>) -> Option<Found> {
         let mut balance = Balance::default();
         let (mut low, mut high) = (f64::INFINITY, 0.0_f64);
+        // A rate that varies from step to step is a schedule; rows must differ within a step.
+        let mut steps = std::collections::BTreeMap::<usize, (f64, f64)>::new();
         for visit in case.moved.moving().flat_map(|history| &history.visits) {
             if !visit.has_gradient() {
                 if visit.moved() {
@@ -37,9 +39,11 @@ impl Cause for RowScaling {
             balance.add(residual, allowed, size, case.moved.dim - 1);
             if size > 16.0 * allowed {
                 (low, high) = (low.min(scale), high.max(scale));
+                let step = steps.entry(visit.time).or_insert((scale, scale));
+                *step = (step.0.min(scale), step.1.max(scale));
             }
         }
-        (case.moved.dim > 1 && balance.mostly() && high > 1.01 * low).then(|| {
+        (case.moved.dim > 1 && balance.mostly() && steps.values().any(|(low, high)| *high > 1.01 * low)).then(|| {
             Found::estimated(
                 "Gradients are scaled row by row, by one number for each row and step",
                 (low * high).sqrt(),

@@ -21,6 +21,13 @@ impl Cause for SharedRows {
         &ABOUT
     }
     fn examine(&self, case: &Case<'_>) -> Option<Found> {
+        // Where parameters are recorded, they are a smaller table of the same width.
+        let smaller = |table: &crate::trajectory::Tower<'_>| {
+            table.dim() == case.tower.dim() && table.rows() > 1 && table.rows() < case.tower.rows()
+        };
+        if !case.parameters.is_none_or(smaller) {
+            return None;
+        }
         let all = snapshots(case)?;
         let (first, last) = (all.q.first()?, all.q.last()?);
         let bits = |row: usize| -> Vec<u64> {
@@ -34,19 +41,15 @@ impl Cause for SharedRows {
         let moving: usize = groups.values().map(Vec::len).sum();
         let shared: Vec<&Vec<usize>> = groups.values().filter(|rows| rows.len() > 1).collect();
         let example = shared.iter().min()?;
-        // Equal rows with gradients of their own stay equal only if they are one row.
-        let own = |row: usize| {
-            let history = case.embeddings.rows.iter().find(|history| history.row == row)?;
-            history
-                .visits
-                .iter()
-                .find(|visit| visit.has_gradient())
-                .map(|visit| (visit.time, visit.gradient.clone()))
+        // Rows that start alike and see alike gradients stay equal; one row moves by the gradient of the other only if they are one.
+        let history = |row: usize| case.embeddings.rows.iter().find(|history| history.row == row);
+        let carried = |one: usize, other: usize| {
+            let (Some(one), Some(other)) = (history(one), history(other)) else {
+                return false;
+            };
+            one.visits.iter().zip(&other.visits).any(|(a, b)| a.moved() && a.has_gradient() != b.has_gradient())
         };
-        let differ = shared.iter().any(|rows| {
-            let gradients: Vec<_> = rows.iter().filter_map(|&row| own(row)).collect();
-            gradients.windows(2).any(|pair| pair[0] != pair[1])
-        });
+        let differ = shared.iter().any(|rows| rows.windows(2).any(|pair| carried(pair[0], pair[1])));
         let ids: usize = shared.iter().map(|rows| rows.len()).sum();
         let number = |row: usize| case.tower.row_number(row);
         (differ && case.tower.steps() > 1).then(|| {

@@ -1,0 +1,153 @@
+//! The auditor names the cause: recordings of public packages, planted causes in runs of the reference, and correct runs, which must
+//! not be accused of anything.
+
+use std::collections::BTreeMap;
+
+use perpend::audit::{Audit, audit};
+use perpend::optimizer::constraint::Constraint;
+use perpend::optimizer::update::{Clip, Update};
+use perpend::reference::{Fault, Faulty, Reference};
+use perpend::scenario::Scenario;
+use perpend::scenario::random::{Encoders, Family, Losses, Optimizers, scenarios};
+use perpend::trainer::Trainer;
+use perpend::trajectory::{Settings, Trajectory};
+use proptest::strategy::{Strategy, ValueTree};
+use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
+
+use crate::recordings::{folder, permuted_and_doubled, without_header};
+
+/// What each recording must be named; the others must have no cause named at all.
+const NAMED: [(&str, &str); 9] = [
+    ("fbgemm_TBE__exact_rowwise_adagrad", "row-wise-scaling"),
+    ("jax_manual_scatter__set_lastwins", "lost-duplicates"),
+    ("optax_dot__control_sgd_f32", "dot-product"),
+    ("optax_ntxent__bf16_init0.02", "epsilon-floor"),
+    ("st_MultipleNegativesRankingLoss__hash8_double_sum", "summed-hashes"),
+    ("torch_cosine_similarity__adam", "coordinate-wise-scaling"),
+    ("torch_cosine_similarity__hash8_single", "shared-rows"),
+    ("torch_cosine_similarity__mlp_16_32_16", "deep-encoder"),
+    ("torch_cosine_similarity__pooled_history_shared", "pooled-user-tower"),
+];
+
+/// Names of findings that are causes: neither numbers of a rule nor remarks on the recording or its format.
+fn causes(audit: &Audit) -> Vec<&str> {
+    let plain = ["learning-rate", "momentum", "weight-decay", "storage-precision"];
+    let names = audit.diagnosis.findings.iter().map(|finding| finding.name.as_str());
+    names.filter(|name| !plain.contains(name) && !name.starts_with(char::is_uppercase)).collect()
+}
+
+#[test]
+fn every_recording_is_named_as_it_is_whatever_its_header_order_and_scale() {
+    let Some(folder) = folder() else { return };
+    let mut expected: BTreeMap<&str, &str> = NAMED.into_iter().collect();
+    expected.insert("torch_normalize_dim0_footgun__sgd_f32", "wrong-normalisation-axis");
+    let mut seen = 0;
+    for entry in std::fs::read_dir(&folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_none_or(|extension| extension != "safetensors") {
+            continue;
+        }
+        let name = path.file_stem().unwrap().to_str().unwrap().to_string();
+        let recorded = Trajectory::open(&path).unwrap();
+        let moved = permuted_and_doubled(&recorded);
+        let forms = [&recorded, &without_header(&recorded), &moved, &without_header(&moved)];
+        for (form, trajectory) in forms.into_iter().enumerate() {
+            let audit = audit(trajectory).unwrap();
+            let wanted: Vec<&str> = expected.get(name.as_str()).copied().into_iter().collect();
+            assert_eq!(causes(&audit), wanted, "{name}, form {form}: {}", audit.sentence);
+            assert_eq!(audit.diagnosis.contradictions, Vec::<String>::new(), "{name}, form {form}");
+            assert!(audit.diagnosis.findings.iter().all(|finding| !finding.meaning.is_empty()), "{name}");
+        }
+        seen += 1;
+    }
+    assert!(seen >= 18, "only {seen} recordings");
+}
+
+/// A run with enough rows, dimensions and steps to tell causes apart.
+fn scenario(seed: u64) -> Scenario {
+    let mut scenario = Scenario::from_toml(include_str!("../../fixtures/scenarios/sgd.toml")).unwrap();
+    (scenario.seed, scenario.steps) = (seed, 12);
+    scenario
+}
+
+/// A cause, how it is planted, and the names that it may be given.
+type Planted = (&'static str, fn(&mut Scenario), Option<Fault>, &'static [&'static str]);
+
+const PLANTED: [Planted; 9] = [
+    ("nothing", |_| {}, None, &[]),
+    ("dot product", |s| s.loss.similarity = perpend::trajectory::Similarity::Dot, None, &["dot-product"]),
+    ("stale gradients", |_| {}, Some(Fault::StaleGradient), &["stale-gradient"]),
+    ("lost duplicates", |_| {}, Some(Fault::LastWriteWins), &["lost-duplicates"]),
+    ("value clipping", |s| around(s, |u| u.clip = Some(Clip::Value(0.02))), None, &["clipping-by-value"]),
+    (
+        "maximum norm",
+        |s| around(s, |u| u.constraint = Some(Constraint::MaxNorm(0.9))),
+        None,
+        &["max-norm"],
+    ),
+    (
+        "renormalisation",
+        |s| around(s, |u| u.constraint = Some(Constraint::Renormalise)),
+        None,
+        &["renormalisation"],
+    ),
+    ("late gradients", |s| around(s, |u| u.delay = 2), None, &["late-gradient"]),
+    ("accumulation", |s| around(s, |u| u.accumulate = 3), None, &["gradient-accumulation"]),
+];
+
+fn around(scenario: &mut Scenario, change: fn(&mut Update)) {
+    change(&mut scenario.item.update);
+}
+
+/// Cause × diagnosis over 30 runs each, header removed: a cause is named as it is, or not at all; never as another one.
+#[test]
+fn planted_causes_are_named_and_never_confused() {
+    let mut matrix = BTreeMap::<(&str, String), usize>::new();
+    for (cause, plant, fault, names) in PLANTED {
+        let mut right = 0;
+        for seed in 0..30 {
+            let mut scenario = scenario(seed);
+            plant(&mut scenario);
+            let values = scenario.materialise().unwrap();
+            let run = match fault {
+                None => Reference.train(&values),
+                Some(fault) => Faulty(fault).train(&values),
+            };
+            let audit = audit(&run.unwrap().with_settings(Settings::default()).unwrap()).unwrap();
+            let found = causes(&audit);
+            right += usize::from(found.iter().any(|name| names.contains(name)));
+            for name in &found {
+                *matrix.entry((cause, name.to_string())).or_default() += 1;
+            }
+            let confused: Vec<_> =
+                found.iter().filter(|name| !names.contains(name) && **name != "gradient-leak").collect();
+            assert!(confused.is_empty(), "{cause}, seed {seed}: {confused:?}\n{:#?}", audit.diagnosis.findings);
+        }
+        assert!(names.is_empty() || right >= 25, "{cause}: {right} of 30 named; {matrix:#?}");
+    }
+}
+
+/// Random correct runs of every encoder, loss and optimizer: no contradiction, and no cause that no correct run has.
+#[test]
+fn correct_runs_are_accused_of_nothing() {
+    let never = ["wrong-normalisation-axis", "joint-normalisation", "detached-norm", "lost-duplicates", "frozen-rows"];
+    let mut runner = TestRunner::new_with_rng(Config::default(), TestRng::from_seed(RngAlgorithm::ChaCha, &[7; 32]));
+    let family = Family { encoders: Encoders::Any, optimizers: Optimizers::Any, losses: Losses::Any };
+    let drawn = scenarios(family);
+    let mut audited = 0;
+    for case in 0..150 {
+        let scenario = drawn.new_tree(&mut runner).unwrap().current();
+        let Ok(values) = scenario.materialise() else { continue };
+        let Ok(recorded) = Reference.train(&values) else {
+            continue;
+        };
+        for trajectory in [recorded.clone(), without_header(&recorded)] {
+            let Ok(audit) = audit(&trajectory) else { continue };
+            audited += 1;
+            let wrong: Vec<_> = causes(&audit).into_iter().filter(|name| never.contains(name)).collect();
+            assert!(wrong.is_empty(), "case {case}: {wrong:?}\n{}", scenario.to_toml());
+            assert_eq!(audit.diagnosis.contradictions, Vec::<String>::new(), "case {case}\n{}", scenario.to_toml());
+        }
+    }
+    assert!(audited > 100, "only {audited} audited");
+}
