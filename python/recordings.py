@@ -262,7 +262,6 @@ def torch_cases() -> list[Case]:
             sgd(0.2),
             {"cause": "dot", "similarity": "dot", "lr": "0.2"},
             similarity=lambda u, q: u @ q.T,
-            similarity_declared="dot",
         ),
         case(
             "normalize_eps",
@@ -552,7 +551,12 @@ def keras_cases() -> list[Case]:
         case(
             "adam_sparse_gradients",
             lambda: rule.Adam(0.02),
-            adaptive("adam", 0.02, setting="sparse gradients, and yet every row moves"),
+            adaptive(
+                "adam",
+                0.02,
+                cause="duplicate-squares",
+                setting="of a row's duplicate gradients the squares are added, not the sum squared",
+            ),
         ),
     ]
 

@@ -38,8 +38,9 @@ from perpend_recorder import container
 MARGIN = 100.0
 
 # Random scenarios for each framework and precision. Losses, encoders and optimizers go round; JAX, which compiles a
-# program for each, meets every one of them once.
-SCENARIOS = {"torch": 64, "jax": max(len(LOSSES), len(ENCODERS), len(OPTIMIZERS))}
+# program for each, meets every one of them once, and some in single precision.
+EVERY = max(len(LOSSES), len(ENCODERS), len(OPTIMIZERS))
+SCENARIOS = [("torch", "float64", 64), ("torch", "float32", 64), ("jax", "float64", EVERY), ("jax", "float32", 4)]
 
 
 def framework(name: str) -> Framework:
@@ -120,12 +121,11 @@ def finite(arrays: dict[str, container.Array]) -> bool:
     return all(np.all(np.isfinite(array.bits)) for array in arrays.values() if array.element in ("F64", "F32"))
 
 
-@pytest.mark.parametrize("precision", ["float64", "float32"])
-@pytest.mark.parametrize("name", SCENARIOS)
-def test_a_framework_agrees_with_plain_numpy(name: str, precision: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("name", "precision", "count"), SCENARIOS)
+def test_a_framework_agrees_with_plain_numpy(name: str, precision: str, count: int, tmp_path: Path) -> None:
     subject = framework(name)
     seen: set[str] = set()
-    for seed in range(SCENARIOS[name]):
+    for seed in range(count):
         found = scenarios.scenario(seed, precision)
         run = materialised(found, tmp_path)
         comparing = Comparing(subject)
@@ -136,7 +136,7 @@ def test_a_framework_agrees_with_plain_numpy(name: str, precision: str, tmp_path
         assert max(worst.values()) <= 1.0, (seed, worst, found["loss"], found["item"], found["user"])
         seen |= {what.rpartition(" ")[2] for what in worst}
     every = {*LOSSES, *ENCODERS, *OPTIMIZERS}
-    assert every <= seen, every - seen
+    assert count < EVERY or every <= seen, every - seen
 
 
 def in_batch(users: Rows, positives: Rows) -> Batch:

@@ -68,7 +68,10 @@ def test_clipping_and_unscaling_come_after_the_record(tmp_path: Path) -> None:
         after_backward=lambda: torch.nn.utils.clip_grad_value_(table.parameters(), 1e-3),
     )
     assert np.array_equal(found["item/grad"], np.stack(expected))
-    assert np.abs(found["item/q_next"] - found["item/q"]).max() <= 0.25e-3 + 2**-24
+    # Single precision rounds the limit, and what is left of the row.
+    after = found["item/q_next"].astype(float)
+    allowed = 0.25e-3 * (1 + 2**-23) + 2**-24 * np.abs(after)
+    assert np.all(np.abs(after - found["item/q"]) <= allowed)
 
 
 def test_an_optimizer_inside_the_backward_pass(tmp_path: Path) -> None:
