@@ -27,6 +27,14 @@ unsafe impl GlobalAlloc for Counting {
         USED.fetch_sub(layout.size(), Ordering::Relaxed);
         unsafe { System.dealloc(pointer, layout) }
     }
+
+    // The system moves large blocks by their pages, without a second copy.
+    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        let used = USED.fetch_add(size, Ordering::Relaxed) + size - layout.size();
+        USED.fetch_sub(layout.size(), Ordering::Relaxed);
+        PEAK.fetch_max(used, Ordering::Relaxed);
+        unsafe { System.realloc(pointer, layout, size) }
+    }
 }
 
 #[global_allocator]

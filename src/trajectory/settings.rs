@@ -186,6 +186,9 @@ impl DeclaredOptimizer {
     pub fn parse(text: &str) -> (DeclaredOptimizer, Vec<String>) {
         let mut optimizer = DeclaredOptimizer::default();
         let mut notes = Vec::new();
+        if absent(text) {
+            return (optimizer, notes);
+        }
         let Ok(Value::Object(entries)) = serde_json::from_str::<Value>(text) else {
             optimizer.description = Some(text.to_owned());
             return (optimizer, notes);
@@ -466,6 +469,11 @@ pub(crate) mod tests {
         let entries =
             [("similarity", "None"), ("eps", "null"), ("loss", ""), ("init_std", "None"), ("item/eps", "None")];
         assert_eq!(read(&entries), (Settings::default(), vec![]));
+        for text in ["", " ", "None", "null", "{}"] {
+            let (optimizer, notes) = DeclaredOptimizer::parse(text);
+            assert_eq!((&optimizer, notes), (&DeclaredOptimizer::default(), vec![]), "{text:?}");
+            assert_eq!(DeclaredOptimizer::parse(&optimizer.to_text()).0, optimizer);
+        }
     }
 
     #[test]

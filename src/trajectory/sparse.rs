@@ -32,8 +32,8 @@ impl Ascending {
             [first, .., last] => last.abs_diff(*first),
             _ => 0,
         };
-        // At most one bucket for every four ids.
-        let wanted = (ids.len() as u64 / 4).max(1);
+        // At most one bucket for every sixteen ids: ids of four bytes in a file then take no more than about twice that here.
+        let wanted = (ids.len() as u64 / 16).max(1);
         let shift = (u64::BITS - (span / wanted).leading_zeros()).min(63);
         let count = (span >> shift) as usize + 1;
         let mut buckets = Vec::with_capacity(count + 1);
@@ -120,20 +120,21 @@ impl RowNumbers {
     }
 }
 
-/// The distinct values of a stream, sorted, with memory in proportion to their number.
-pub(crate) fn distinct(values: impl Iterator<Item = i64>) -> Vec<i64> {
+/// The distinct values of a stream, sorted. Memory is in proportion to their number, and never more than all values take.
+pub(crate) fn distinct(mut values: impl Iterator<Item = i64>) -> Vec<i64> {
     let mut found = Vec::new();
-    let mut limit = 1 << 16;
     let tidy = |found: &mut Vec<i64>| {
         found.sort_unstable();
         found.dedup();
     };
-    for value in values {
-        found.push(value);
-        if found.len() >= limit {
+    while let Some(value) = values.next() {
+        if found.len() == found.capacity() {
             tidy(&mut found);
-            limit = (2 * found.len()).max(1 << 16);
+            // As many again, or as many as are still to come.
+            let rest = values.size_hint().1.unwrap_or(usize::MAX).saturating_add(1);
+            found.reserve_exact(found.len().max(1 << 16).min(rest));
         }
+        found.push(value);
     }
     tidy(&mut found);
     found.shrink_to_fit();
@@ -303,6 +304,9 @@ mod tests {
     fn distinct_values_are_sorted_and_few() {
         assert_eq!(distinct((0..1_000_000).map(|i| (i * 7919) % 5)), [0, 1, 2, 3, 4]);
         assert_eq!(distinct(std::iter::empty()), [0_i64; 0]);
+        let many = distinct((0..300_000).rev().chain(0..200_000));
+        assert!(many.iter().copied().eq(0..300_000), "{} values", many.len());
+        assert!(many.capacity() < 2 * many.len());
     }
 
     proptest! {

@@ -7,8 +7,9 @@
 //! | [`lines`] | `{` | JSON Lines, for tiny cases |
 //! | [`folder`] | a folder | per-step files, joined in nameless temporary files; or `.npy` files |
 //!
-//! What a reader takes from memory is at most twice the size of what it reads, plus a constant that follows from the
-//! limits below: nothing is allocated because a header says so. Data that have to be unpacked or joined go to disk.
+//! What a reader takes from memory is at most about twice the size of what it reads, plus a constant that follows from the
+//! limits below: nothing is allocated because a header says so. Data that have to be unpacked or joined go to disk. (Walking
+//! a tower decodes one row at a time at least, at 8 bytes a number: with few steps of very wide rows that is more.)
 
 use std::collections::BTreeMap;
 use std::fs::File;
