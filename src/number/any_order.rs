@@ -97,6 +97,7 @@ impl<const BITS: i32> AnyOrder<BITS> {
 
 impl<const BITS: i32> Add for AnyOrder<BITS> {
     type Output = Self;
+    #[inline(never)]
     fn add(self, other: Self) -> Self {
         // A sum that starts at 0 has no addition there.
         if self.is_exact_zero() {
@@ -122,6 +123,7 @@ impl<const BITS: i32> Sub for AnyOrder<BITS> {
 }
 impl<const BITS: i32> Mul for AnyOrder<BITS> {
     type Output = Self;
+    #[inline(never)]
     fn mul(self, other: Self) -> Self {
         let inherited = self.value.abs() * other.error + other.value.abs() * self.error + self.error * other.error;
         let additions = self.additions + other.additions;
@@ -130,6 +132,7 @@ impl<const BITS: i32> Mul for AnyOrder<BITS> {
 }
 impl<const BITS: i32> Div for AnyOrder<BITS> {
     type Output = Self;
+    #[inline(never)]
     fn div(self, other: Self) -> Self {
         let divisor = other.value.abs();
         let room = divisor - other.error;
@@ -148,12 +151,14 @@ impl<const BITS: i32> Neg for AnyOrder<BITS> {
     }
 }
 impl<const BITS: i32> PartialEq for AnyOrder<BITS> {
+    #[inline(never)]
     fn eq(&self, other: &Self) -> bool {
         self.notice(other);
         self.value == other.value
     }
 }
 impl<const BITS: i32> PartialOrd for AnyOrder<BITS> {
+    #[inline(never)]
     fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
         self.notice(other);
         self.value.partial_cmp(&other.value)

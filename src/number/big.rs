@@ -18,8 +18,16 @@ use dashu_float::round::mode::HalfEven;
 use super::{Field, Real};
 
 /// A binary number of [`Big::BITS`] significant bits, rounded to nearest after every operation.
-#[derive(Clone, Debug, PartialEq, PartialOrd)]
+// No operation is worth inlining into the whole of the core: it would cost minutes of compilation.
+#[derive(Debug, PartialEq, PartialOrd)]
 pub struct Big(FBig<HalfEven, 2>);
+
+impl Clone for Big {
+    #[inline(never)]
+    fn clone(&self) -> Self {
+        Big(self.0.clone())
+    }
+}
 
 impl Big {
     /// Significant bits.
@@ -42,6 +50,7 @@ macro_rules! operators {
     ($($trait:ident :: $method:ident),*) => {$(
         impl $trait for Big {
             type Output = Big;
+            #[inline(never)]
             fn $method(self, other: Big) -> Big { Big::made($trait::$method(self.0, other.0)) }
         }
     )*};
@@ -50,6 +59,7 @@ operators!(Add::add, Sub::sub, Mul::mul, Div::div);
 
 impl Neg for Big {
     type Output = Big;
+    #[inline(never)]
     fn neg(self) -> Big {
         Big::made(-self.0)
     }
@@ -79,12 +89,15 @@ impl Real for Big {
         let exact: FBig<HalfEven, 2> = value.try_into().expect("a finite number");
         Big(exact.with_precision(Self::BITS).value())
     }
+    #[inline(never)]
     fn sqrt(self) -> Self {
         Big::made(self.0.sqrt())
     }
+    #[inline(never)]
     fn exp(self) -> Self {
         Big::made(self.0.exp())
     }
+    #[inline(never)]
     fn ln(self) -> Self {
         Big::made(self.0.ln())
     }
