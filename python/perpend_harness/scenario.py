@@ -598,9 +598,6 @@ class Run:
             optimizer = Optimizer.read(tower["optimizer"], f"{side}.optimizer")
             run.towers[side] = Tower(encoder, optimizer, Update.read(tower["update"], f"{side}.update"))
         _, arrays = container.read(tables)
-        for name in ("shared", "in_batch", "log_q"):
-            if name in arrays:
-                raise Unsupported(f"{tables}: {name}")
         for side, values in run.towers.items():
 
             def numbers(name: str, shape: tuple[int, ...], side: str = side) -> Numbers:
