@@ -7,7 +7,7 @@
 //! | `step` | why steps are none of the SGD family: clipping, constraints on norms, coordinate-wise and row-wise scaling, … |
 //! | `table` | how embeddings hang on parameters, which rows are frozen, what is stored |
 //!
-//! A cause is one object ([`Cause`]) with a statistic that is zero up to rounding if the cause is at work, and that chance or another
+//! A cause is one object (`Cause`) with a statistic that is zero up to rounding if the cause is at work, and that chance or another
 //! cause would not make zero. Causes of one room exclude each other: where the statistics of two hold, or of none, the finding
 //! says that the data do not tell. Nothing is read from the header, so that findings do not depend on it; what it declares
 //! otherwise is a contradiction.
