@@ -13,8 +13,9 @@ use crate::claims::{self, ALL, declared_step};
 pub use crate::diagnosis::{Advice, Diagnosis, Finding};
 use crate::diagnosis::{Samples, advice, diagnose, sgd_family::Fit};
 use crate::error::{Error, Result};
-use crate::facts::{Context, Momentum, Replay, describe, survey};
+use crate::facts::{Context, Momentum, Replay, Survey, describe, survey};
 use crate::optimizer::{Optimizer, Update};
+use crate::rounding::Precision;
 use crate::statistics::{Interval, spearman_interval};
 use crate::trajectory::{self, Side, Tower, Trajectory};
 use crate::verdict::{ExitCode, Hypotheses, Observation, Observed, Verdict};
@@ -150,11 +151,7 @@ pub fn audit(trajectory: &Trajectory) -> Result<Audit> {
 
 /// The format that embeddings are stored in. Values of a narrow format may be stored in a wide one; a declaration is never trusted
 /// to be finer than the file.
-fn storage(
-    settings: &trajectory::Settings,
-    scales: &crate::facts::Survey,
-    tower: &Tower<'_>,
-) -> crate::rounding::Precision {
+fn storage(settings: &trajectory::Settings, scales: &Survey, tower: &Tower<'_>) -> Precision {
     settings.param_dtype.unwrap_or(scales.stored).min(tower.precision())
 }
 
@@ -168,7 +165,7 @@ fn audit_tower(
     trajectory: &Trajectory,
     tower: &Tower<'_>,
     samples: &Samples,
-    scales: &crate::facts::Survey,
+    scales: &Survey,
     together: &[f64],
 ) -> Result<OneTower> {
     let settings = tower.settings();
@@ -260,8 +257,7 @@ fn complete(context: &mut Context, declared: &trajectory::DeclaredOptimizer, fit
     // leaves a few records unexplained may be another one too.
     let unrepeatable = readings.is_empty() && declared.name.is_some();
     const FEW: usize = 8;
-    let uncertain = fitted.informative < FEW
-        || fitted.explained < 1.0 && context.arithmetic.storage < crate::rounding::Precision::F32;
+    let uncertain = fitted.informative < FEW || fitted.explained < 1.0 && context.arithmetic.storage < Precision::F32;
     if unrepeatable || (readings.is_empty() && uncertain) {
         return;
     }
