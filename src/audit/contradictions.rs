@@ -1,7 +1,7 @@
 //! Where a run contradicts its header: what was measured against what is declared.
 
 use crate::diagnosis::{Diagnosis, Finding, advice, sgd_family::Fit};
-use crate::facts::Context;
+use crate::facts::{Context, FACTOR_ERROR};
 use crate::rounding::Precision;
 use crate::trajectory::{DeclaredOptimizer, Settings, Side, Similarity, Tower};
 
@@ -88,7 +88,7 @@ pub(super) fn rule(
 fn loss_scale(declared: &DeclaredOptimizer, fitted: &Fit, context: &Context) -> Option<f64> {
     let rate = declared.lr.filter(|rate| *rate > 0.0 && fitted.schedule.is_none() && fitted.lr.value > 0.0)?;
     let scale = (rate / fitted.lr.value).log2().round().exp2();
-    let close = (rate / scale - fitted.lr.value).abs() <= fitted.lr.half_width.max(1e-3 * fitted.lr.value);
-    let agrees = context.gradient_factor.is_none_or(|factor| (factor / scale - 1.0).abs() < 1e-2);
+    let close = (rate / scale - fitted.lr.value).abs() <= fitted.lr.half_width;
+    let agrees = context.gradient_factor.is_none_or(|factor| (factor / scale - 1.0).abs() <= FACTOR_ERROR);
     (close && agrees && scale >= 8.0).then_some(scale)
 }

@@ -12,6 +12,8 @@ use crate::verdict::{Hypotheses, Observed, Status};
 pub(super) struct Evidence<'a> {
     pub settings: &'a Settings,
     pub survey: &'a Survey,
+    /// The smallest norm of the other tower's rows with a gradient, where it is recorded.
+    pub other_smallest: Option<f64>,
     pub precision: Precision,
     pub fit: Option<&'a Fit>,
     /// What `gradient-orthogonality` observed.
@@ -65,6 +67,8 @@ impl Evidence<'_> {
 
     fn epsilon(&self, gradient: Observed) -> Status {
         let smallest = self.survey.smallest_norm.unwrap_or(0.0);
+        // Where the other tower is not recorded, its norms are taken to be like these.
+        let other = self.other_smallest.unwrap_or(smallest);
         let unit = self.precision.unit_roundoff();
         match (self.settings.eps, self.settings.eps_on) {
             (Some(0.0), _) => Status::Met("declared: none".into()),
@@ -74,8 +78,10 @@ impl Evidence<'_> {
                 Status::Met(format!("{eps} added is below rounding"))
             }
             (Some(eps), Some(EpsOn::Add)) => Status::Unmet(format!("{eps} is added to norms down to {smallest:.1e}")),
-            // The other side's norm is not known here; an epsilon below the rounding of the squared norm cannot act.
-            (Some(eps), _) if eps <= unit * smallest * smallest => Status::Met(format!("{eps} is below rounding")),
+            // Of every convention: below the rounding of norms, squared norms and products of norms it cannot act.
+            (Some(eps), _) if eps <= unit * smallest * smallest.min(other).min(1.0) => {
+                Status::Met(format!("{eps} is below rounding"))
+            }
             (Some(eps), _) if gradient == Observed::Holds => Status::Met(format!("{eps} shows nowhere")),
             (Some(eps), _) => Status::Unknown(format!("whether {eps} acts is not known")),
             (None, _) if gradient == Observed::Holds => Status::Met("no sign of one".into()),

@@ -130,7 +130,9 @@ pub fn audit(trajectory: &Trajectory) -> Result<Audit> {
         }
     }
     for (place, (tower, (samples, scales))) in towers.iter().zip(&known).enumerate() {
-        let one = audit_tower(trajectory, tower, samples, scales, &together)?;
+        let other = known.iter().enumerate().find(|(other, _)| *other != place);
+        let other_smallest = other.and_then(|(_, (_, scales))| scales.smallest_norm);
+        let one = audit_tower(trajectory, tower, samples, scales, other_smallest, &together)?;
         audit.claims.extend(one.claims);
         audit.coupling.extend(one.coupling);
         if place == 0 {
@@ -166,6 +168,7 @@ fn audit_tower(
     tower: &Tower<'_>,
     samples: &Samples,
     scales: &Survey,
+    other_smallest: Option<f64>,
     together: &[f64],
 ) -> Result<OneTower> {
     let settings = tower.settings();
@@ -186,6 +189,7 @@ fn audit_tower(
     let evidence = Evidence {
         settings: &settings,
         survey: scales,
+        other_smallest,
         precision,
         fit: fitted.as_ref(),
         gradient: observed("gradient-orthogonality"),
@@ -276,6 +280,7 @@ fn complete(context: &mut Context, declared: &trajectory::DeclaredOptimizer, fit
                 update: Update::declared(declared).unwrap_or_default(),
                 rates: rates.clone(),
                 relative_error: context.arithmetic.storage.unit_roundoff(),
+                gradients: None,
             })
             .collect();
         context.rates = Some(rates);

@@ -21,9 +21,11 @@
 //! *Proof*: proofs/theories/DeclaredStep.v.
 //! *Source*: derived here.
 
+use std::ops::RangeInclusive;
+
 use super::specimen::{self, Specimen, redeclare};
 use super::{About, Claim, Kind, Sampling, Standing};
-use crate::facts::{Context, Facts, Follow, Measure, Measured, Rates, RecordFacts, Replay, Tally, Watched};
+use crate::facts::{Context, Facts, Follow, MEASURED, Measure, Measured, Rates, RecordFacts, Replay, Tally, Watched};
 use crate::number::{Real, Running};
 use crate::optimizer::Stepper;
 use crate::optimizer::constraint::Constraint;
@@ -37,7 +39,7 @@ use crate::verdict::Observation;
 pub struct DeclaredStep;
 
 const DERIVATION: &str = "2·(running error bound of the replayed rule: every operation adds u·|result|) + (L+1)·u·max(|q|,|q'|) \
-    for L lookups applied one by one, coordinate by coordinate; duplicates added in another order: (L−1)·u·max_row‖g‖ on each gradient";
+    for L lookups applied one by one, coordinate by coordinate; duplicates added in another order: (L−1)·u·max_row‖g‖ on each gradient; four times all of it where the rule is measured";
 
 /// The tally of one replay.
 pub(crate) fn tally_name(place: usize) -> String {
@@ -48,6 +50,7 @@ pub(crate) fn tally_name(place: usize) -> String {
 struct Shadow<const BITS: i32> {
     stepper: Stepper<Running<BITS>>,
     rates: Rates,
+    gradients: Option<RangeInclusive<f64>>,
     lost: bool,
     hidden: bool,
     memory: bool,
@@ -67,6 +70,7 @@ impl<const BITS: i32> Shadow<BITS> {
             expected: 0,
             stepper: replay.optimizer.start(1, width, &number).within(&replay.update, 1, &number),
             rates: replay.rates.clone(),
+            gradients: replay.gradients.clone(),
             lost: false,
         })
     }
@@ -98,9 +102,10 @@ impl<const BITS: i32> Follow for Shadow<BITS> {
         self.fade(record.step, record.q);
         // A lazy rule visits rows that were looked up, also with a gradient of zero. Where lookups are not recorded, a
         // row that moved was visited.
-        let touched = facts.gradient_norm != Some(0.0) || record.lookups.map_or(facts.moved(), |lookups| lookups > 0);
+        let lookups = record.lookups.filter(|&lookups| lookups > 0 || !context.is_pooled);
+        let touched = facts.gradient_norm != Some(0.0) || lookups.map_or(facts.moved(), |lookups| lookups > 0);
         // Without lookups, nothing may show whether a row without a gradient was visited, nor its state from then on.
-        let unseen = facts.gradient_norm == Some(0.0) && record.lookups.is_none() && !touched;
+        let unseen = facts.gradient_norm == Some(0.0) && lookups.is_none() && !touched;
         self.lost |= unseen && !self.stepper.visits(false) && (self.hidden || self.rates.at(record.step) == 0.0);
         if self.lost {
             return None;
@@ -116,11 +121,18 @@ impl<const BITS: i32> Follow for Shadow<BITS> {
             let rate = Running::uncertain(rate, rate.abs() * self.rates.relative_error());
             self.stepper.move_row(0, record.step as u64, &rate, &mut parameters, &gradient);
         }
+        let norm = facts.gradient_norm.filter(|&norm| norm > 0.0);
+        if let (Some(norm), Some(measured_on)) = (norm, &self.gradients)
+            && !measured_on.contains(&norm)
+        {
+            return None;
+        }
+        let slack = if self.gradients.is_some() { MEASURED } else { 1.0 };
         let underflow = 4.0 * context.arithmetic.storage.underflow();
         let coordinates = parameters.iter().zip(record.q_next).zip(record.q).map(|((replayed, next), q)| {
             let residual = (replayed.value() - next).abs();
             let stored = (extra + 2.0) * unit * q.abs().max(next.abs());
-            (residual, 2.0 * replayed.error() + stored + underflow)
+            (residual, slack * (2.0 * replayed.error() + stored + underflow))
         });
         let (residual, allowed) = coordinates.max_by(|a, b| (a.0 / a.1).total_cmp(&(b.0 / b.1)))?;
         let predicted = parameters.iter().zip(record.q).fold(0.0_f64, |size, (p, q)| size.max((p.value() - q).abs()));

@@ -13,10 +13,12 @@
 //! records that obey something else does not move them. The simplest family that explains nearly all records to within
 //! rounding is taken; if none does, nothing is claimed.
 
+use std::ops::RangeInclusive;
+
 use nalgebra::{DMatrix, DVector};
 
 use super::histories::Histories;
-use crate::facts::{Rates, Replay, describe};
+use crate::facts::{MEASURED, Rates, Replay, describe};
 use crate::geometry::{add_scaled, norm_f64};
 use crate::optimizer::decay::Form;
 use crate::optimizer::{Decay, Optimizer, Update, heavy_ball::HeavyBall, nesterov::Nesterov, sgd::Sgd};
@@ -25,6 +27,8 @@ use crate::trajectory::Rows;
 
 /// Share of the records that a family must explain. The rest may be duplicates within one lookup, or clamped rows.
 pub(super) const EXPLAINED: f64 = 0.95;
+/// Records with a gradient, and a step that rounding cannot have made, below which nothing is fitted.
+const FEWEST: usize = 4;
 /// Rounds of reweighting; the weights settle after a few.
 const ROUNDS: usize = 30;
 /// Standard errors in a stated interval.
@@ -124,7 +128,9 @@ pub struct Fit {
     pub rows: Option<Rows>,
     /// η_t, where it varies.
     pub schedule: Option<Vec<f64>>,
-    /// Of its records those with a gradient.
+    /// The norms of the gradients that it was fitted on.
+    pub gradients: RangeInclusive<f64>,
+    /// Of its records those with a gradient and a step that rounding cannot have made.
     pub informative: usize,
     /// Records that it was fitted on.
     pub records: usize,
@@ -182,7 +188,14 @@ impl Fit {
         let (optimizer, rates) = (self.optimizer(), self.rates());
         let name = format!("{} (measured)", describe(&optimizer, &rates));
         let relative_error = relative(self.momentum).max(relative(self.weight_decay));
-        Replay { name, optimizer, update: Update::default(), rates, relative_error }
+        Replay {
+            name,
+            optimizer,
+            update: Update::default(),
+            rates,
+            relative_error,
+            gradients: Some(self.gradients.clone()),
+        }
     }
 }
 
@@ -193,6 +206,12 @@ pub(super) fn fit(histories: &Histories, precision: Precision) -> Option<Fit> {
         .into_iter()
         .find_map(|family| fit_family(family, &samples, precision))
         .or_else(|| fit_schedule(&samples, histories.steps, precision))
+}
+
+/// From the smallest to the largest; empty without any.
+fn span(values: impl Iterator<Item = f64>) -> RangeInclusive<f64> {
+    let empty = f64::INFINITY..=f64::NEG_INFINITY;
+    values.fold(empty, |all, value| all.start().min(value)..=all.end().max(value))
 }
 
 fn samples(histories: &Histories) -> Vec<Sample> {
@@ -240,7 +259,7 @@ fn samples(histories: &Histories) -> Vec<Sample> {
 /// rounding arrives with weight β, every term is rounded.
 fn tolerance(sample: &Sample, family: Family, coefficients: &[f64], unit: f64) -> f64 {
     let terms: f64 = family.basis(sample).iter().zip(coefficients).map(|(v, c)| norm_f64(v) * c.abs()).sum();
-    4.0 * (2.0 * sample.noise + 3.0 * unit * terms)
+    MEASURED * (2.0 * sample.noise + 3.0 * unit * terms)
 }
 
 fn residual(sample: &Sample, basis: &[&[f64]], coefficients: &[f64]) -> f64 {
@@ -286,8 +305,7 @@ fn least_squares(family: Family, samples: &[&Sample], weights: &[f64]) -> Option
 fn fit_family(family: Family, samples: &[Sample], precision: Precision) -> Option<Fit> {
     let unit = precision.unit_roundoff();
     let used: Vec<&Sample> = samples.iter().filter(|sample| family.uses(sample)).collect();
-    let informative = used.iter().filter(|sample| sample.touched).count();
-    if informative < 4 {
+    if used.iter().filter(|sample| sample.touched).count() < FEWEST {
         return None;
     }
     let floor = used.iter().map(|sample| sample.noise).fold(0.0_f64, f64::max).max(f64::MIN_POSITIVE);
@@ -323,6 +341,15 @@ fn fit_family(family: Family, samples: &[Sample], precision: Precision) -> Optio
         INTERVAL * (variance * inverse[(k, k)]).sqrt() + 2.0 * unit * coefficients[k].abs() + solving * largest
     };
     let fits = explained(&coefficients, &used);
+    // A step within the tolerance is explained by any small enough rate.
+    let plain = |sample: &&&Sample| {
+        sample.touched && norm_f64(&sample.now.step) > tolerance(sample, family, &coefficients, unit)
+    };
+    let informative: Vec<&&Sample> =
+        used.iter().zip(&fits).filter(|(_, fits)| **fits).map(|(sample, _)| sample).filter(plain).collect();
+    if informative.len() < FEWEST {
+        return None;
+    }
     let share = |only_touched: bool| {
         let (mut all, mut good) = (0.0, 0.0);
         for (sample, fits) in used.iter().zip(&fits).filter(|(sample, _)| sample.touched || !only_touched) {
@@ -378,7 +405,8 @@ fn fit_family(family: Family, samples: &[Sample], precision: Precision) -> Optio
         nesterov: family.nesterov,
         rows: (family.momentum || family.decay).then_some(family.rows),
         schedule: None,
-        informative,
+        gradients: span(informative.iter().map(|sample| norm_f64(&sample.now.gradient))),
+        informative: informative.len(),
         records: used.len(),
         explained: explained_share,
     })
@@ -389,7 +417,7 @@ fn fit_schedule(samples: &[Sample], steps: usize, precision: Precision) -> Optio
     let unit = precision.unit_roundoff();
     let family = Family { momentum: false, nesterov: false, decay: false, rows: Rows::Dense };
     let mut rates = vec![Vec::new(); steps];
-    let mut spread = 0.0_f64;
+    let (mut spread, mut gradients) = (0.0_f64, Vec::new());
     for sample in samples.iter().filter(|sample| sample.touched && family.uses(sample)) {
         let energy = norm_f64(&sample.now.gradient).powi(2);
         if energy > 0.0 {
@@ -417,6 +445,9 @@ fn fit_schedule(samples: &[Sample], steps: usize, precision: Precision) -> Optio
                 <= tolerance(sample, family, &coefficients, unit);
             good += usize::from(fits);
             let gradient = norm_f64(&sample.now.gradient);
+            if fits && norm_f64(&sample.now.step) > tolerance(sample, family, &coefficients, unit) {
+                gradients.push(gradient);
+            }
             if fits && gradient > 0.0 && schedule[sample.time] > 0.0 {
                 spread = spread.max(4.0 * sample.noise / (gradient * schedule[sample.time]));
             }
@@ -437,7 +468,8 @@ fn fit_schedule(samples: &[Sample], steps: usize, precision: Precision) -> Optio
         nesterov: false,
         rows: None,
         schedule: Some(schedule),
-        informative: all,
+        informative: gradients.len(),
+        gradients: span(gradients.iter().copied()),
         records: all,
         explained,
     })

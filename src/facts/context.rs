@@ -1,10 +1,14 @@
 //! What is known about a run before its records are judged: arithmetic, scales, rates, and the allowances that follow.
 
 use std::collections::HashMap;
+use std::ops::RangeInclusive;
 
 use super::{Measured, RecordFacts};
 use crate::optimizer::{Optimizer, Update};
 use crate::rounding::{Arithmetic, Precision};
+
+/// How many times rounding a measured rule may miss by: its coefficients come from rounded steps themselves.
+pub const MEASURED: f64 = 4.0;
 
 /// The learning rate as far as it is known.
 #[derive(Debug, Clone, PartialEq)]
@@ -65,6 +69,8 @@ pub struct Replay {
     pub rates: Rates,
     /// Relative error of its other settings.
     pub relative_error: f64,
+    /// For a measured rule the norms of the gradients that it was measured on: what it says of others is not known.
+    pub gradients: Option<RangeInclusive<f64>>,
 }
 
 /// What is known about one tower of a run.
@@ -76,14 +82,15 @@ pub struct Context {
     pub arithmetic: Arithmetic,
     /// max_row ‖g‖ of every step.
     pub largest_gradient: Vec<f64>,
-    /// The loss of every step, where recorded.
-    pub losses: Vec<Option<f64>>,
     /// The learning rate, where known.
     pub rates: Option<Rates>,
     /// Momentum, where the update is of the heavy-ball family.
     pub momentum: Option<Momentum>,
     /// ‖a‖ of every (step, row) where it could be recomputed from the loss.
     pub upstream: HashMap<(u64, u64), f64>,
+    /// How far ‖a‖ of a row can reach where it could not be recomputed: 4/τ, with τ = 1 where none is declared. In a mean over pairs
+    /// a softmax or a hinge has Σ|∂ℓ/∂cos| ≤ 2/τ for a row, the square of a difference of cosines at most 4.
+    pub upstream_limit: f64,
     /// By how much the recorded gradients exceed those of the declared loss, where it could be recomputed and all do alike.
     pub gradient_factor: Option<f64>,
     /// How embeddings are computed from parameters, where that is known and they are not the parameters.
@@ -92,6 +99,8 @@ pub struct Context {
     pub replays: Vec<Replay>,
     /// Whether every step was recorded, so that a row's history is complete.
     pub consecutive: bool,
+    /// Whether the other tower pools these rows: then steps visit more of them than were looked up.
+    pub is_pooled: bool,
     /// Whether the embeddings are the parameters, so that the optimizer's rate is the rate of the embedding (κ = 1).
     pub is_table: bool,
 }
@@ -139,14 +148,15 @@ impl Context {
             return (scale, 1.0);
         }
         let largest = self.largest_gradient.get(facts.record.step).copied().unwrap_or(0.0);
-        // A pair at angle α has ‖g̃‖ = ‖a‖·sin α, so the terms that cancel are 1/sin α times what is left of them. Angles
-        // below √u cannot be told from 0. The recorded loss bounds α where it says 1 − cos α = α²/2.
-        let resolvable = 1.0 / self.arithmetic.gradient.unit_roundoff().sqrt();
-        let amplification = match self.losses.get(facts.record.step).copied().flatten() {
-            Some(loss) if loss > 0.0 => (1.0 / (2.0 * loss).sqrt()).clamp(1.0, resolvable),
-            _ => resolvable,
+        let scale = facts.norm * largest;
+        // Where all gradients of a step are small beside ‖a‖, nothing but rounding may be left of them: terms that cancel within a
+        // slot (a row parallel to its a) or between slots.
+        let amplification = if scale > 0.0 {
+            (self.upstream_limit / scale).max(1.0)
+        } else {
+            1.0
         };
-        (facts.norm * largest, amplification)
+        (scale, amplification)
     }
 
     /// What rounding allows of |⟨q, g⟩| ([`GRADIENT_DERIVATION`]), and the amplification that goes with it.
@@ -227,6 +237,14 @@ impl Context {
         let cosine = (facts.radial_step / signal).clamp(-1.0, 1.0);
         let angle = signal.is_normal().then_some((cosine, facts.step_norm * facts.step_norm));
         let allowed = self.update_allowance(facts);
-        Some(Measured { residual: facts.radial_step.abs(), allowed, signal, amplification: 1.0, angle })
+        // Only the gradient's part of the allowance rests on ‖a‖.
+        let amplification = match facts.gradient_norm.filter(|&norm| norm > 0.0) {
+            Some(norm) => {
+                let (gradient, amplified) = self.gradient_allowance(facts);
+                1.0 + (amplified - 1.0) * facts.step_norm / norm * gradient / allowed
+            }
+            None => 1.0,
+        };
+        Some(Measured { residual: facts.radial_step.abs(), allowed, signal, amplification, angle })
     }
 }

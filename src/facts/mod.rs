@@ -16,13 +16,13 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 pub use context::{
-    Context, Encoding, GRADIENT_DERIVATION, GROWTH_DERIVATION, Momentum, Rates, Replay, UPDATE_DERIVATION,
+    Context, Encoding, GRADIENT_DERIVATION, GROWTH_DERIVATION, MEASURED, Momentum, Rates, Replay, UPDATE_DERIVATION,
 };
 pub use exact::ExactSum;
 pub use gather::{Follow, Measure, Start, Watched, gather, gather_rows};
 pub use histogram::Histogram;
 pub(crate) use survey::upstream;
-pub use survey::{Survey, describe, survey};
+pub use survey::{FACTOR_ERROR, Survey, describe, survey};
 
 use crate::trajectory::Record;
 use crate::verdict::{Angles, Observation, Observed, Place};

@@ -16,6 +16,10 @@ const ENOUGH_VALUES: u64 = 64;
 /// Pairs in a batch and embeddings in a run up to which ‖a‖ is recomputed from the loss.
 const RECOMPUTED_PRODUCTS: usize = 1 << 22;
 
+/// Relative error of the factor that recorded gradients have in common: the embeddings that the loss saw may be rounded to half of
+/// their bits, as in f16.
+pub const FACTOR_ERROR: f64 = 1.0 / 2048.0;
+
 /// One pass for scales and formats.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Survey {
@@ -103,6 +107,7 @@ impl Context {
                     update: update.clone(),
                     rates: rates.clone(),
                     relative_error,
+                    gradients: None,
                 })
                 .collect(),
         };
@@ -111,14 +116,15 @@ impl Context {
             dim: tower.dim(),
             arithmetic,
             largest_gradient: survey.largest_gradient.clone(),
-            losses: (0..tower.steps()).map(|step| tower.loss(step)).collect(),
             momentum: readings.first().filter(|_| update.is_default()).and_then(Momentum::of),
             rates,
             upstream,
+            upstream_limit: 4.0 / settings.temperature.unwrap_or(1.0),
             gradient_factor,
             encoding: None,
             replays,
             consecutive: tower.consecutive(),
+            is_pooled: settings.encoder.as_deref() == Some("pooled"),
             is_table: match settings.encoder.as_deref() {
                 Some(name) => matches!(name, "id" | "table" | "embedding"),
                 None => tower.parameters().is_none(),
@@ -212,8 +218,6 @@ fn declared_upstream(trajectory: &Trajectory, tower: &Tower<'_>) -> Option<(Scal
 /// By how much the recorded gradients exceed the recomputed ones, where it is the same for all of them: a loss that is scaled, or
 /// summed where a mean is declared.
 fn common_factor(tower: &Tower<'_>, gradients: &HashMap<(u64, u64), Vec<f64>>) -> Option<f64> {
-    // The embeddings that the loss saw may be rounded to half of their bits.
-    let same = Precision::F16.unit_roundoff();
     let mut factors = Vec::new();
     let mut aligned = true;
     let walked = tower.for_each(0..tower.rows(), &mut |record| {
@@ -221,7 +225,7 @@ fn common_factor(tower: &Tower<'_>, gradients: &HashMap<(u64, u64), Vec<f64>>) -
         if let (Some(recorded), Some(gradient)) = (record.grad, known) {
             let (norm, size) = (norm_f64(recorded), norm_f64(gradient));
             if norm > 0.0 && size > 0.0 {
-                aligned &= dot(recorded, gradient) > (1.0 - same) * norm * size;
+                aligned &= dot(recorded, gradient) > (1.0 - FACTOR_ERROR) * norm * size;
                 factors.push(norm / size);
             }
         }
@@ -230,7 +234,9 @@ fn common_factor(tower: &Tower<'_>, gradients: &HashMap<(u64, u64), Vec<f64>>) -
     walked.ok()?;
     factors.sort_by(f64::total_cmp);
     let factor = *factors.get(factors.len() / 2)?;
-    let all = aligned && factors.first()? > &(factor * (1.0 - same)) && factors.last()? < &(factor * (1.0 + same));
+    let all = aligned
+        && factors.first()? > &(factor * (1.0 - FACTOR_ERROR))
+        && factors.last()? < &(factor * (1.0 + FACTOR_ERROR));
     // Below two it is no scale that anybody chooses, and the bound on ‖a‖ stands.
     (all && factor > 2.0).then_some(factor)
 }

@@ -22,8 +22,9 @@ impl Cause for JointNormalisation {
         let (unasked, parallel) = leaks.unasked;
         // Rows that enter the common length only have a gradient along themselves; a pool gives them another direction.
         let only_length = unasked == parallel;
-        // A pool does not hold every row in every step: with hardly a clean row there is none.
-        let everywhere = clean.len() * 100 <= leaking.len() && rows(&leaking) > 1;
+        // A pool does not hold every row in every step: with hardly a clean row there is none. The leaks of a pool are ⟨q_r,h⟩ with
+        // one h for all of its rows, and of no more rows than dimensions any leaks are.
+        let everywhere = clean.len() * 100 <= leaking.len() && rows(&leaking) > case.tower.dim();
         let columns = case.tower.dim() == 1 || leaks.columns.fails();
         (leaks.joint.holds() && leaks.translation.fails() && columns && only_length && everywhere).then(|| {
             Found::new(

@@ -54,6 +54,12 @@ const EITHER: About = About {
 const SEARCHED: usize = 600;
 /// Gauss–Newton steps; they converge quadratically.
 const ROUNDS: usize = 12;
+/// Times that a step which does not improve the fit is quartered before the search ends.
+const QUARTERINGS: i32 = 4;
+/// Share of the squares that a step must still remove; what is found is judged by rounding afterwards, not by this.
+const CONVERGED: f64 = 1e-6;
+/// The size of a setting at which its derivative is taken where it is smaller, or 0.
+const SMALLEST: f64 = 1e-3;
 /// The step of a numerical derivative: the root of u balances truncation and rounding.
 const DERIVATIVE: f64 = 1.5e-8;
 
@@ -297,13 +303,15 @@ impl Model<'_> {
             let Some(jacobian) = self.jacobian(case, histories, &x, &residuals) else {
                 break;
             };
+            // Entries are known to √u of the largest: what is smaller is their noise.
             let svd = jacobian.svd(true, true);
-            let Ok(step) = svd.solve(&DVector::from_column_slice(&residuals), 1e-9 * svd.singular_values.max()) else {
+            let Ok(step) = svd.solve(&DVector::from_column_slice(&residuals), DERIVATIVE * svd.singular_values.max())
+            else {
                 break;
             };
-            let mut shorter = 1.0;
             let mut better = None;
-            while shorter > 1e-2 {
+            for quarterings in 0..QUARTERINGS {
+                let shorter = 0.25_f64.powi(quarterings);
                 let trial: Vec<f64> = x
                     .iter()
                     .zip(step.iter())
@@ -323,12 +331,11 @@ impl Model<'_> {
                     better = Some((trial, found));
                     break;
                 }
-                shorter *= 0.25;
             }
             let Some((trial, found)) = better else { break };
             let gain = best - squares(&found);
             (x, best, residuals) = (trial, squares(&found), found);
-            if gain <= 1e-6 * best {
+            if gain <= CONVERGED * best {
                 break;
             }
         }
@@ -343,7 +350,7 @@ impl Model<'_> {
         for (k, setting) in self.family.settings.iter().enumerate() {
             let step = match setting {
                 Setting::Beta(..) => -DERIVATIVE * 64.0,
-                _ => DERIVATIVE * 64.0 * x[k].max(1e-3),
+                _ => DERIVATIVE * 64.0 * x[k].max(SMALLEST),
             };
             let mut shifted = x.to_vec();
             shifted[k] += step;
