@@ -53,7 +53,10 @@ mod tests {
         assert!(error.is_input());
         let expected = "here: expected tables of at most ";
         let message = error.to_string();
-        assert!(message.starts_with(expected) && message.ends_with(&format!("found {} bytes", u128::MAX)), "{message}");
+        assert!(
+            message.starts_with(expected) && message.ends_with(&format!("found {} bytes", u128::MAX)),
+            "{message}"
+        );
     }
 
     #[test]

@@ -428,8 +428,7 @@ impl Scenario {
             }
             Initial::Normal { .. } => Ok(()),
             Initial::Explicit { tables, constants } => {
-                let expected: Vec<u128> =
-                    blocks.iter().map(|block| block.rows as u128 * block.width as u128).collect();
+                let expected: Vec<u128> = blocks.iter().map(|block| block.rows as u128 * block.width as u128).collect();
                 let found: Vec<u128> = tables.iter().map(|table| table.len() as u128).collect();
                 if expected != found {
                     return Err(Error::input(

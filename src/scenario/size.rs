@@ -18,7 +18,10 @@ impl Scenario {
     /// Numbers in the parameter tables of a tower.
     fn parameters(&self, side: Side) -> u128 {
         let blocks = self.tower(side).encoder.blocks(self.tower(side).rows, self.dim);
-        blocks.iter().map(|block| product(&[block.rows as u128, block.width as u128])).fold(0, u128::saturating_add)
+        blocks
+            .iter()
+            .map(|block| product(&[block.rows as u128, block.width as u128]))
+            .fold(0, u128::saturating_add)
     }
 
     /// Numbers in the constants of a tower.

@@ -306,7 +306,8 @@ impl Builder<'_> {
         if dim <= WIDEST || needed <= recorded {
             return Ok(());
         }
-        let expected = format!("at most {WIDEST} columns in a row, or for {dim} columns at least {needed} bytes of records");
+        let expected =
+            format!("at most {WIDEST} columns in a row, or for {dim} columns at least {needed} bytes of records");
         let found = format!("{} with {recorded} bytes of records", shape_text(named.array.shape()));
         Err(Error::input(self.place(&named.name), expected, found))
     }

@@ -390,7 +390,9 @@ mod tests {
         assert_eq!(of(&[]), [0_i64; 0]);
         let edge = i64::from(u32::MAX);
         assert_eq!(of(&[i64::MAX, edge + 1, 3, edge, edge + 1, 0]), [0, 3, edge, edge + 1, i64::MAX]);
-        let Ids::Collected { low, high } = distinct((0..300_000).rev().chain(0..200_000)) else { unreachable!() };
+        let Ids::Collected { low, high } = distinct((0..300_000).rev().chain(0..200_000)) else {
+            unreachable!()
+        };
         assert!(low.iter().copied().eq(0..300_000) && high.is_empty(), "{} values", low.len());
         assert!(low.capacity() < 2 * low.len());
     }

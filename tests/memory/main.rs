@@ -1,9 +1,9 @@
-//! What opening, walking and auditing a recording holds in memory, for shapes that stress each part of it.
+//! What opening, walking and auditing a recording holds in memory at once, for shapes that stress each part of it.
 //!
-//! An allocator that counts needs a binary of its own, and one measurement at a time.
+//! The allocator that counts needs a binary of its own, and one measurement at a time.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Mutex;
 
 use perpend::audit::audit;
@@ -16,13 +16,27 @@ mod forms;
 
 type Arrays = BTreeMap<String, Array>;
 
-static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+/// What reading may hold beyond twice the file, whatever the file: four rows of 2^16 numbers are 2 MiB (of q, q', the gradient and
+/// what the row was after its last record), the lookups of 2^15 rows and the last steps of 2^17 rows 1 MiB, and names and
+/// metadata, which are short and copied into several places, 1 MiB.
+const READING: usize = 4 << 20;
 
-const FLOATS: [Element; 4] = [Element::F64, Element::F32, Element::F16, Element::Bf16];
+/// What an audit may hold beyond that: each thread 24 MiB of row states, and the samples of the diagnosis 2^23 numbers.
+fn auditing() -> usize {
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    (threads * 24 + 64) << 20
+}
+
+/// And for each row what is concluded of it: 80 bytes in a tree whose nodes are half full at least, twice while the parts of
+/// several threads are put together; for each step a few numbers.
+const AUDITED: usize = 4 * 80;
+
+/// Enough that a byte for each of them is more than any of the constants above.
 const MANY: usize = 1 << 21;
+const FLOATS: [Element; 4] = [Element::F64, Element::F32, Element::F16, Element::Bf16];
+const INTEGERS: [Element; 2] = [Element::I64, Element::I32];
 
-/// See the fuzz targets.
-const READING: usize = 1 << 21;
+static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 
 fn size_of(path: &Path) -> usize {
     if !path.is_dir() {
@@ -31,45 +45,68 @@ fn size_of(path: &Path) -> usize {
     std::fs::read_dir(path).unwrap().map(|entry| size_of(&entry.unwrap().path())).sum()
 }
 
-/// Writes a recording, then reads it.
-fn measure(name: &str, write: impl FnOnce(&Path)) -> bool {
-    let guard = ONE_AT_A_TIME.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+/// Opens a recording and walks through everything in it; the number of its rows and steps.
+fn read(path: &Path) -> perpend::Result<usize> {
+    let trajectory = Trajectory::open(path)?;
+    let mut count = 0;
+    for tower in trajectory.towers() {
+        count += tower.rows() + tower.steps();
+        tower.for_each(0..tower.rows(), &mut |_| Ok(()))?;
+        survey(&tower)?;
+    }
+    Ok(count)
+}
+
+/// What becomes of a recording.
+enum Expected {
+    /// It is read, and then audited.
+    Audited,
+    /// It is read. Its audit takes what its rows and steps take, however small the file.
+    Read,
+    /// It is refused, for this reason.
+    Refused(&'static str),
+}
+use Expected::{Audited, Read, Refused};
+
+/// Writes a recording and measures what becomes of it.
+#[track_caller]
+fn measure(name: &str, expected: Expected, write: impl FnOnce(&Path)) {
+    let guard = ONE_AT_A_TIME.lock();
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("run");
     write(&path);
     let size = size_of(&path);
-    let (trajectory, opening) = counting::peak(|| Trajectory::open(&path));
-    let ratio = |peak: usize| peak.saturating_sub(READING) as f64 / size as f64;
-    let answer = match &trajectory {
-        Ok(_) => "read".to_owned(),
-        Err(error) => error.to_string().chars().skip(folder.path().display().to_string().len()).take(150).collect(),
-    };
-    drop(trajectory);
-    let (_, reading) = counting::peak(|| {
-        let trajectory = Trajectory::open(&path).ok()?;
-        for tower in trajectory.towers() {
-            let _ = tower.for_each(0..tower.rows(), &mut |_| Ok(()));
-            let _ = survey(&tower);
+    let (answer, peak) = counting::peak(|| read(&path));
+    println!("{name}: {size} bytes, {:.2} times as many to read", peak as f64 / size as f64);
+    assert!(peak <= 2 * size + READING, "{name}: {peak} bytes in use to read {size} bytes");
+    match (answer, expected) {
+        (Ok(_), Read) => {}
+        (Ok(count), Audited) => {
+            let (answer, peak) = counting::peak(|| audit(&Trajectory::open(&path)?).map(drop));
+            println!("{name}: {:.2} times as many to audit", peak as f64 / size as f64);
+            answer.unwrap();
+            let most = 2 * size + READING + auditing() + AUDITED * count;
+            assert!(peak <= most, "{name}: {peak} bytes in use to audit {size} bytes, not {most}");
         }
-        Some(())
-    });
-    let (result, auditing) = counting::peak(|| audit(&Trajectory::open(&path).ok()?).ok().map(drop));
-    println!("{name:40} {size:9} open {:5.2} read {:5.2} audit {:6.2} {} {answer}", ratio(opening), ratio(reading), ratio(auditing), result.is_some());
+        (Err(error), Refused(reason)) => assert!(error.to_string().contains(reason), "{name}: {error}"),
+        (Ok(_), Refused(_)) => panic!("{name} was read"),
+        (Err(error), _) => panic!("{name}: {error}"),
+    }
     drop(guard);
-    reading <= 2 * size + READING
 }
 
+/// Numbers without a pattern that a fit could take for one.
 fn floats(element: Element, shape: &[usize]) -> Array {
-    let count = shape.iter().product();
-    let values: Vec<f64> = (0..count).map(|index: usize| ((index * 7919) % 251) as f64 / 64.0 - 1.5).collect();
+    let count: usize = shape.iter().product();
+    let values: Vec<f64> = (0..count).map(|index| ((index * 7919) % 251) as f64 / 64.0 - 1.5).collect();
     Array::encode(element, shape, &values)
 }
 
-fn ids(element: Element, shape: &[usize], id: impl Fn(usize) -> i64) -> Array {
-    let values: Vec<i64> = (0..shape.iter().product()).map(id).collect();
+fn integers(element: Element, shape: &[usize], value: impl Fn(usize) -> i64) -> Array {
+    let values = (0..shape.iter().product()).map(value);
     match element {
-        Element::I32 => Array::from_i32(shape, &values.iter().map(|id| *id as i32).collect::<Vec<_>>()),
-        _ => Array::from_i64(shape, &values),
+        Element::I32 => Array::from_i32(shape, &values.map(|id| id as i32).collect::<Vec<_>>()),
+        _ => Array::from_i64(shape, &values.collect::<Vec<_>>()),
     }
 }
 
@@ -81,126 +118,204 @@ fn safetensors(arrays: Arrays) -> impl FnOnce(&Path) {
     move |path| write_arrays(path, false, &BTreeMap::new(), &arrays).unwrap()
 }
 
-fn shuffled(index: usize) -> i64 {
-    ((index * 7_368_787) % MANY) as i64
+fn bytes(bytes: impl AsRef<[u8]>) -> impl FnOnce(&Path) {
+    move |path| std::fs::write(path, bytes).unwrap()
 }
 
 #[test]
-fn everything() {
+fn dense_recordings() {
     for element in FLOATS {
-        measure(&format!("dense many rows {element}"), safetensors(arrays([
-            ("q", floats(element, &[2, MANY, 1])),
-            ("ids", ids(Element::I32, &[1, MANY / 4], |i| i as i64)),
-        ])));
-        measure(&format!("dense d 16 {element}"), safetensors(arrays([
-            ("q", floats(element, &[3, MANY / 16, 16])),
-            ("grad", floats(element, &[2, MANY / 16, 16])),
-            ("ids", ids(Element::I32, &[2, 4096], |i| i as i64)),
-        ])));
-        measure(&format!("dense wide {element}"), safetensors(arrays([("q", floats(element, &[2, 1, MANY]))])));
-        measure(&format!("dense wide 3 grad {element}"), safetensors(arrays([
-            ("q", floats(element, &[4, 1, MANY])), ("grad", floats(element, &[3, 1, MANY]))])));
-        measure(&format!("parameters wide {element}"), safetensors(arrays([
-            ("q", floats(element, &[2, 1, 1])), ("table", floats(element, &[2, 1, MANY]))])));
-        measure(&format!("many steps {element}"), safetensors(arrays([
-            ("q", floats(element, &[MANY / 4 + 1, 1, 1])), ("grad", floats(element, &[MANY / 4, 1, 1]))])));
+        let q = |shape: &[usize]| floats(element, shape);
+        let lookups = |steps: usize| integers(Element::I32, &[steps, MANY / 4], |index| index as i64);
+        let rows = arrays([("q", q(&[2, MANY / 2, 1])), ("ids", lookups(1))]);
+        measure(&format!("{element}, many rows"), Audited, safetensors(rows));
+        let usual = arrays([("q", q(&[3, MANY / 16, 16])), ("grad", q(&[2, MANY / 16, 16]))]);
+        measure(&format!("{element}, many rows of 16 columns"), Audited, safetensors(usual));
+        let steps = arrays([("q", q(&[MANY / 8 + 1, 1, 2])), ("grad", q(&[MANY / 8, 1, 2]))]);
+        measure(&format!("{element}, many steps"), Audited, safetensors(steps));
+        let both = arrays([
+            ("item/q", q(&[3, MANY / 32, 8])),
+            ("item/table", q(&[3, MANY / 32, 8])),
+            ("user/q", q(&[3, MANY / 32, 8])),
+            ("user/table", q(&[3, MANY / 32, 8])),
+        ]);
+        measure(&format!("{element}, two towers with tables"), Audited, safetensors(both));
     }
-    let small = |k: usize| [
-        ("row_step", ids(Element::I32, &[k], |_| 0)),
-        ("row_q", floats(Element::F16, &[k, 1])),
-        ("row_q_next", floats(Element::F16, &[k, 1])),
+}
+
+#[test]
+fn wide_rows_are_read_where_as_much_is_recorded() {
+    for element in FLOATS {
+        let q = |shape: &[usize]| floats(element, shape);
+        let long = arrays([("q", q(&[9, 1, MANY / 4])), ("grad", q(&[8, 1, MANY / 4]))]);
+        measure(&format!("{element}, wide rows"), Read, safetensors(long));
+        // Two states of f64 pay for four decoded rows.
+        let refused = || match element {
+            Element::F64 => Read,
+            _ => Refused("at most 65536 columns in a row, or for 2097152 columns"),
+        };
+        let short = arrays([("q", q(&[2, 1, MANY]))]);
+        measure(&format!("{element}, one step of a wide row"), refused(), safetensors(short));
+        let table = arrays([("q", q(&[2, 1, 1])), ("table", q(&[2, 1, 2, MANY / 2]))]);
+        measure(&format!("{element}, one step of a wide table"), refused(), safetensors(table));
+        let record = arrays([
+            ("row_step", integers(Element::I32, &[1], |_| 0)),
+            ("row_id", integers(Element::I32, &[1], |_| 0)),
+            ("row_q", q(&[1, MANY])),
+            ("row_q_next", q(&[1, MANY])),
+        ]);
+        measure(&format!("{element}, one wide record"), refused(), safetensors(record));
+    }
+}
+
+#[test]
+fn ids_and_records() {
+    let orders: [(&str, fn(usize) -> i64); 3] = [
+        ("ascending", |index| 2 * index as i64),
+        ("descending", |index| (MANY - index) as i64),
+        ("shuffled", |index| ((index * 7_368_787) % MANY) as i64),
     ];
-    for element in [Element::I32, Element::I64] {
-        for (order, id) in [("shuffled", shuffled as fn(usize) -> i64), ("ascending", |i| 2 * i as i64), ("descending", |i| (MANY - i) as i64)] {
-            let mut one = arrays(small(1));
-            one.insert("row_id".into(), ids(element, &[1], |_| 0));
-            measure(&format!("sparse ids {element} {order}"), |path| {
-                let mut one = one.clone();
-                one.insert("ids".into(), ids(element, &[1, MANY], id));
-                safetensors(one)(path)
-            });
-            measure(&format!("sparse ids grad {element} {order}"), |path| {
-                let mut one = one.clone();
-                one.insert("ids".into(), ids(element, &[1, MANY], id));
-                one.insert("row_grad".into(), floats(Element::F16, &[1, 1]));
-                safetensors(one)(path)
-            });
-            measure(&format!("sparse row_ids {element} {order}"), |path| {
-                let mut one = one.clone();
-                one.insert("row_ids".into(), ids(element, &[MANY], id));
-                one.insert("row_id".into(), ids(element, &[1], |_| id(0)));
-                safetensors(one)(path)
-            });
-            measure(&format!("dense row_ids {element} {order}"), safetensors(arrays([
-                ("q", floats(Element::F16, &[2, MANY, 1])),
-                ("row_ids", ids(element, &[MANY], id))])));
-            measure(&format!("dense row_ids that do not fit {element} {order}"), safetensors(arrays([
-                ("q", floats(Element::F16, &[2, 1, 1])),
-                ("row_ids", ids(element, &[MANY], id))])));
-            measure(&format!("sparse records {element} {order}"), |path| {
-                let mut many = arrays(small(MANY));
-                many.insert("row_id".into(), ids(element, &[MANY], id));
-                many.insert("row_grad".into(), floats(Element::F16, &[MANY, 1]));
-                safetensors(many)(path)
-            });
+    for element in INTEGERS {
+        for (order, id) in orders {
+            let name = |what: &str| format!("{element}, {what}, {order}");
+            let records = |count: usize| {
+                arrays([
+                    ("row_step", integers(Element::I32, &[count], |_| 0)),
+                    ("row_id", integers(element, &[count], id)),
+                    ("row_q", floats(Element::F16, &[count, 1])),
+                    ("row_q_next", floats(Element::F16, &[count, 1])),
+                    ("row_grad", floats(Element::F16, &[count, 1])),
+                ])
+            };
+            let with = |mut arrays: Arrays, name: &str, array: Array| {
+                arrays.insert(name.to_owned(), array);
+                arrays
+            };
+            measure(&name("records"), Audited, safetensors(records(MANY / 4)));
+            let ids = integers(element, &[1, MANY], id);
+            measure(&name("lookups beside a record"), Audited, safetensors(with(records(1), "ids", ids)));
+            let ids = integers(element, &[MANY], id);
+            measure(&name("row_ids beside a record"), Audited, safetensors(with(records(1), "row_ids", ids.clone())));
+            let dense = |rows: usize| arrays([("q", floats(Element::F16, &[2, rows, 1]))]);
+            measure(&name("row_ids"), Audited, safetensors(with(dense(MANY), "row_ids", ids.clone())));
+            let refused = Refused("row_ids: expected shape [1] (the rows of q)");
+            measure(&name("row_ids of other rows"), refused, safetensors(with(dense(1), "row_ids", ids)));
         }
     }
-    let long = |length: usize, count: usize| -> Arrays {
-        let mut named: Arrays = (0..count).map(|i| (format!("{i}{}", "n".repeat(length)), floats(Element::F32, &[1]))).collect();
-        named.insert("q".into(), floats(Element::F32, &[2, 1, 1]));
-        named
+    // Ids of four bytes beside one that needs eight.
+    let far = arrays([
+        ("row_step", integers(Element::I32, &[1], |_| 0)),
+        ("row_id", integers(Element::I64, &[1], |_| i64::MAX - 1)),
+        ("row_q", floats(Element::F16, &[1, 1])),
+        ("row_q_next", floats(Element::F16, &[1, 1])),
+        ("ids", integers(Element::I32, &[1, MANY], |index| 2 * index as i64)),
+    ]);
+    measure("lookups beside a far id", Audited, safetensors(far));
+}
+
+#[test]
+fn names_and_headers() {
+    let named = |length: usize, count: usize| -> Arrays {
+        let name = |index: usize| format!("{index:0length$}");
+        let mut arrays: Arrays = (0..count).map(|index| (name(index), floats(Element::F32, &[1]))).collect();
+        arrays.insert("q".to_owned(), floats(Element::F32, &[2, 1, 1]));
+        arrays
     };
-    measure("a long name", safetensors(long(1 << 24, 1)));
-    measure("long names", safetensors(long(1 << 12, 4000)));
-    measure("names", safetensors(long(1 << 8, 4000)));
-    let raw = |header: String| move |path: &Path| std::fs::write(path, [&(header.len() as u64).to_le_bytes()[..], header.as_bytes()].concat()).unwrap();
-    measure("deep header", raw(format!("{{\"q\":{}", "[".repeat(1 << 24))));
-    measure("wide header", raw(format!("{{\"q\":[{}0]}}", "0,".repeat(1 << 23))));
-    measure("escaped name", raw(format!("{{\"{}\":1}}", "\\n".repeat(1 << 23))));
-    measure("zeros", |path| std::fs::write(path, vec![0; 1 << 24]).unwrap());
-    measure("braces", |path| std::fs::write(path, vec![b'{'; 1 << 24]).unwrap());
-    // Lines.
+    measure("names", Audited, safetensors(named(200, 4000)));
+    measure("long names", Refused("a name of more than 256 bytes"), safetensors(named(1 << 12, 4000)));
+    measure("a long name", Refused("a name of more than 256 bytes"), safetensors(named(1 << 24, 1)));
+    let header = |text: String| bytes([&(text.len() as u64).to_le_bytes()[..], text.as_bytes()].concat());
+    let reason = || Refused("expected");
+    measure("a deep header", reason(), header(format!("{{\"q\":{}", "[".repeat(1 << 24))));
+    measure("a long list in a header", reason(), header(format!("{{\"q\":[{}0]}}", "0,".repeat(1 << 23))));
+    measure("an escaped name", reason(), header(format!("{{\"{}\":1}}", "\\n".repeat(1 << 23))));
+    let metadata = format!("{{\"optimizer\": [{}0]}}", "0,".repeat(32_000));
+    let text = format!(
+        "{{\"__metadata__\":{{\"optimizer\":{metadata:?}}},\"q\":{{\"dtype\":\"F64\",\"shape\":[2,1,1],\"data_offsets\":[0,16]}}}}"
+    );
+    measure("metadata", Audited, |path| {
+        let file = [&(text.len() as u64).to_le_bytes()[..], text.as_bytes(), &[0; 16]].concat();
+        std::fs::write(path, file).unwrap();
+    });
+    for byte in [0, b'{', b'[', b'"', b' '] {
+        measure(&format!("one byte again and again, {byte}"), reason(), bytes(vec![byte; 1 << 24]));
+    }
+}
+
+#[test]
+fn json_lines() {
     let head = "{\"perpend\": \"1\"}\n";
     let step = |ids: &str| format!("{{\"q\": [[1]], \"q_next\": [[2]], \"ids\": {ids}}}\n");
-    let text = |text: String| move |path: &Path| std::fs::write(path, text).unwrap();
     let most = (1 << 20) - 200;
     let zeros = |bytes: usize| format!("[{}0]", "0,".repeat(bytes / 2));
-    measure("lines: ids", text(format!("{head}{}", step(&zeros(most)))));
-    measure("lines: ids in steps", text(format!("{head}{}", step(&zeros(4000)).repeat(250))));
-    measure("lines: steps", text(format!("{head}{}", step("[]").repeat(most / 40))));
-    measure("lines: q", text(format!("{head}{{\"q\": [{0}], \"q_next\": [{0}]}}", zeros(most / 2))));
-    measure("lines: rows", text(format!("{head}{{\"q\": [{0}[0]], \"q_next\": [{0}[1]]}}", "[0],".repeat(most / 8))));
-    measure("lines: records", text(format!("{head}{{\"row_id\": {0}, \"row_q\": [{1}[0]], \"row_q_next\": [{1}[0]]}}", format!("[{}0]", (1..most/16).map(|i| format!("{i},")).collect::<String>()), "[0],".repeat(most / 16 - 1))));
-    measure("lines: row_ids", text(format!("{{\"perpend\": \"1\", \"row_ids\": {{\"\": {}}}}}\n{{\"q\": [[1]], \"q_next\": [[1]]}}", zeros(most))));
-    measure("lines: deep", text(format!("{head}{{\"q\": {}", "[".repeat(most))));
-    measure("lines: empty", text(format!("{head}{{\"q\": [{}[]]}}", "[],".repeat(most / 3))));
-    measure("lines: name", text(format!("{head}{{\"{}\": 1}}", "n".repeat(most))));
-    measure("lines: names", text(format!("{head}{{{}\"q\": 1}}", (0..4000).map(|i| format!("\"{i:0230}\": 1,")).collect::<String>())));
-    measure("lines: head", text(format!("{{\"perpend\": \"{}\"}}\n", "n".repeat(most))));
-    // Containers.
+    let lists = |bytes: usize| format!("[{}[0]]", "[0],".repeat(bytes / 4));
+    let lines = |text: &str| bytes(format!("{head}{text}"));
+    measure("lines, ids", Audited, lines(&step(&zeros(most))));
+    measure("lines, ids in steps", Audited, lines(&step(&zeros(4000)).repeat(250)));
+    measure("lines, steps", Audited, lines(&step("[]").repeat(most / 50)));
+    measure("lines, columns", Audited, lines(&format!("{{\"q\": [{0}], \"q_next\": [{0}]}}", zeros(1 << 17))));
+    measure("lines, rows", Audited, lines(&format!("{{\"q\": {0}, \"q_next\": {0}}}", lists(most / 2))));
+    let ids: Vec<String> = (0..most / 16).map(|id| id.to_string()).collect();
+    let records = lists(4 * (ids.len() - 1));
+    measure(
+        "lines, records",
+        Audited,
+        lines(&format!("{{\"row_id\": [{}], \"row_q\": {records}, \"row_q_next\": {records}}}", ids.join(","))),
+    );
+    let reason = || Refused("expected");
+    let rows = format!(
+        "{{\"perpend\": \"1\", \"row_ids\": {{\"\": {}}}}}\n{{\"q\": [[1]], \"q_next\": [[1]]}}",
+        zeros(most)
+    );
+    measure("lines, row_ids", reason(), bytes(rows));
+    measure("lines, deep", reason(), lines(&format!("{{\"q\": {}", "[".repeat(most))));
+    measure("lines, empty lists", reason(), lines(&format!("{{\"q\": [{}[]]}}", "[],".repeat(most / 3))));
+    measure("lines, a text", reason(), lines(&format!("{{\"q\": \"{}\"}}", "n".repeat(most))));
+    measure("lines, a name", reason(), lines(&format!("{{\"{}\": 1}}", "n".repeat(most))));
+    let names: String = (0..4000).map(|index| format!("\"{index:0230}\": 1, ")).collect();
+    measure("lines, names", reason(), lines(&format!("{{{names}\"q\": 1}}")));
+    measure("lines, a long header", reason(), bytes(format!("{{\"perpend\": \"{}\"}}\n", "n".repeat(most))));
+}
+
+#[test]
+fn other_containers() {
+    let none = BTreeMap::new();
     let run = arrays([
         ("q", floats(Element::F16, &[3, MANY / 16, 16])),
         ("grad", floats(Element::F16, &[2, MANY / 16, 16])),
-        ("ids", ids(Element::I32, &[2, 4096], |i| i as i64)),
+        ("ids", integers(Element::I32, &[2, 4096], |index| index as i64)),
     ]);
-    for method in [CompressionMethod::STORE, CompressionMethod::DEFLATE] {
-        measure(&format!("npz {method:?}"), |path| std::fs::write(path, forms::npz(&BTreeMap::new(), &run, method)).unwrap());
-    }
-    let random = arrays([("q", ids(Element::I64, &[1], |_| 0)), ("x", Array::encode(Element::F64, &[1 << 20], &(0..1 << 20).map(|i| (i as f64).sin()).collect::<Vec<_>>()))]);
-    measure("npz incompressible", |path| std::fs::write(path, forms::npz(&BTreeMap::new(), &random, CompressionMethod::DEFLATE)).unwrap());
-    measure("npy folder", |path| { std::fs::create_dir(path).unwrap(); forms::write_npy_folder(path, &BTreeMap::new(), &run) });
-    let one = arrays([
-        ("q", floats(Element::F16, &[MANY / 16, 16])),
-        ("q_next", floats(Element::F16, &[MANY / 16, 16])),
-        ("ids", ids(Element::I32, &[4096], |i| i as i64)),
+    measure("npz, stored", Audited, bytes(forms::npz(&none, &run, CompressionMethod::STORE)));
+    // The numbers of `floats` repeat, so the archive is small: what is unpacked is many times as large, and on disk.
+    measure("npz, deflated", Read, bytes(forms::npz(&none, &run, CompressionMethod::DEFLATE)));
+    measure("a folder of arrays", Audited, folder(|path| forms::write_npy_folder(path, &none, &run)));
+    let steps = |row_ids: &str, step: Arrays, count: usize| {
+        let row_ids = row_ids.to_owned();
+        folder(move |path| forms::write_steps(path, &BTreeMap::new(), &row_ids, &vec![step; count]))
+    };
+    let pair = |rows: usize, dim: usize| {
+        arrays([("q", floats(Element::F16, &[rows, dim])), ("q_next", floats(Element::F16, &[rows, dim]))])
+    };
+    let with_ids = |mut arrays: Arrays, count: usize| {
+        arrays.insert("ids".to_owned(), integers(Element::I32, &[count], |index| index as i64 % 2));
+        arrays
+    };
+    measure("steps of many rows", Audited, steps("{}", with_ids(pair(MANY / 16, 16), 4096), 3));
+    measure("steps of many lookups", Audited, steps("{}", with_ids(pair(2, 1), MANY), 3));
+    measure("many steps", Audited, steps("{}", with_ids(pair(2, 1), 4), 3000));
+    let rows = format!("{{\"item\": [{}0]}}", "0,".repeat((1 << 21) - 100));
+    measure("rows in a header", Refused("item/row_ids"), steps(&rows, pair(2, 1), 3));
+    let sparse = arrays([
+        ("row_id", integers(Element::I32, &[MANY / 8], |index| (MANY - index) as i64)),
+        ("row_q", floats(Element::F16, &[MANY / 8, 1])),
+        ("row_q_next", floats(Element::F16, &[MANY / 8, 1])),
     ]);
-    measure("steps", |path| { std::fs::create_dir(path).unwrap(); forms::write_steps(path, &BTreeMap::new(), "{}", &vec![one; 3]) });
-    let one = arrays([("q", floats(Element::F16, &[1, 1])), ("q_next", floats(Element::F16, &[1, 1])), ("ids", ids(Element::I32, &[MANY], |_| 0))]);
-    measure("steps ids", |path| { std::fs::create_dir(path).unwrap(); forms::write_steps(path, &BTreeMap::new(), "{}", &vec![one; 3]) });
-    let one = arrays([("q", floats(Element::F16, &[1, 1])), ("q_next", floats(Element::F16, &[1, 1]))]);
-    measure("steps row_ids", |path| { std::fs::create_dir(path).unwrap(); forms::write_steps(path, &BTreeMap::new(), &format!("{{\"item\": {}}}", zeros(1 << 22 - 300)), &vec![one.clone(); 3]) });
-    measure("steps many", |path| { std::fs::create_dir(path).unwrap(); forms::write_steps(path, &BTreeMap::new(), "{}", &vec![one; 3000]) });
+    measure("steps of many records", Audited, steps("{}", sparse, 3));
 }
 
-#[allow(dead_code)]
-fn unused(_: PathBuf) {}
+fn folder(write: impl FnOnce(&Path)) -> impl FnOnce(&Path) {
+    move |path| {
+        std::fs::create_dir(path).unwrap();
+        write(path);
+    }
+}

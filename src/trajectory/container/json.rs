@@ -93,8 +93,7 @@ pub(super) fn numbers(
     filling: Option<Filling<'_>>,
     out: &mut dyn Write,
 ) -> Result<Vec<usize>> {
-    let mut nested =
-        Nested { element, rank: None, shape: Vec::new(), filling, out, encoded: Vec::new(), failed: None };
+    let mut nested = Nested { element, rank: None, shape: Vec::new(), filling, out, encoded: Vec::new(), failed: None };
     let mut deserializer = serde_json::Deserializer::from_str(text.get());
     let read = At { nested: &mut nested, depth: 0 }.deserialize(&mut deserializer);
     if let Some(error) = nested.failed {

@@ -327,13 +327,7 @@ fn columns(
 }
 
 /// Writes `bytes`, an array of the given shape, with every axis filled up to that of `widest`.
-fn filled(
-    bytes: &[u8],
-    shape: &[usize],
-    widest: &[usize],
-    filling: &[u8],
-    out: &mut dyn Write,
-) -> std::io::Result<()> {
+fn filled(bytes: &[u8], shape: &[usize], widest: &[usize], filling: &[u8], out: &mut dyn Write) -> std::io::Result<()> {
     if shape == widest {
         return out.write_all(bytes);
     }

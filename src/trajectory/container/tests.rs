@@ -338,7 +338,10 @@ fn npz_files_that_do_not_fit_are_named() {
         );
         npz_fails(&one(b"\x93NUMPY\x02\x00\xff\xff\xff\xff".to_vec()), "q: expected a header of at most 10000 bytes");
         npz_fails(&one(b"no magic".to_vec()), "q: expected a NumPy array (.npy), found content of another kind");
-        npz_fails(&zip([("run/data.pkl", vec![0x80], method), ("run/data/0", vec![], method)]), "as in a PyTorch checkpoint");
+        npz_fails(
+            &zip([("run/data.pkl", vec![0x80], method), ("run/data/0", vec![], method)]),
+            "as in a PyTorch checkpoint",
+        );
         npz_fails(
             &zip([("q.npy", npy(&array), method), ("q.npy", npy(&array), method)]),
             "q: expected one array of this name, found two",
