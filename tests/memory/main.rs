@@ -31,8 +31,8 @@ fn auditing() -> usize {
 /// several threads are put together; for each step a few numbers.
 const AUDITED: usize = 4 * 80;
 
-/// Enough that a byte for each of them is more than any of the constants above.
-const MANY: usize = 1 << 21;
+/// So many that what [`READING`] allows is no more than a byte for each of them.
+const MANY: usize = 1 << 22;
 const FLOATS: [Element; 4] = [Element::F64, Element::F32, Element::F16, Element::Bf16];
 const INTEGERS: [Element; 2] = [Element::I64, Element::I32];
 
@@ -61,7 +61,7 @@ fn read(path: &Path) -> perpend::Result<usize> {
 enum Expected {
     /// It is read, and then audited.
     Audited,
-    /// It is read. Its audit takes what its rows and steps take, however small the file.
+    /// It is read. Its audit would take long.
     Read,
     /// It is refused, for this reason.
     Refused(&'static str),
@@ -128,16 +128,16 @@ fn dense_recordings() {
         let q = |shape: &[usize]| floats(element, shape);
         let lookups = |steps: usize| integers(Element::I32, &[steps, MANY / 4], |index| index as i64);
         let rows = arrays([("q", q(&[2, MANY / 2, 1])), ("ids", lookups(1))]);
-        measure(&format!("{element}, many rows"), Audited, safetensors(rows));
-        let usual = arrays([("q", q(&[3, MANY / 16, 16])), ("grad", q(&[2, MANY / 16, 16]))]);
+        measure(&format!("{element}, many rows"), Read, safetensors(rows));
+        let usual = arrays([("q", q(&[3, MANY / 64, 16])), ("grad", q(&[2, MANY / 64, 16]))]);
         measure(&format!("{element}, many rows of 16 columns"), Audited, safetensors(usual));
-        let steps = arrays([("q", q(&[MANY / 8 + 1, 1, 2])), ("grad", q(&[MANY / 8, 1, 2]))]);
+        let steps = arrays([("q", q(&[MANY / 64 + 1, 1, 2])), ("grad", q(&[MANY / 64, 1, 2]))]);
         measure(&format!("{element}, many steps"), Audited, safetensors(steps));
         let both = arrays([
-            ("item/q", q(&[3, MANY / 32, 8])),
-            ("item/table", q(&[3, MANY / 32, 8])),
-            ("user/q", q(&[3, MANY / 32, 8])),
-            ("user/table", q(&[3, MANY / 32, 8])),
+            ("item/q", q(&[3, MANY / 128, 8])),
+            ("item/table", q(&[3, MANY / 128, 8])),
+            ("user/q", q(&[3, MANY / 128, 8])),
+            ("user/table", q(&[3, MANY / 128, 8])),
         ]);
         measure(&format!("{element}, two towers with tables"), Audited, safetensors(both));
     }
@@ -191,13 +191,13 @@ fn ids_and_records() {
                 arrays.insert(name.to_owned(), array);
                 arrays
             };
-            measure(&name("records"), Audited, safetensors(records(MANY / 4)));
+            measure(&name("records"), Read, safetensors(records(MANY / 2)));
             let ids = integers(element, &[1, MANY], id);
             measure(&name("lookups beside a record"), Audited, safetensors(with(records(1), "ids", ids)));
             let ids = integers(element, &[MANY], id);
             measure(&name("row_ids beside a record"), Audited, safetensors(with(records(1), "row_ids", ids.clone())));
             let dense = |rows: usize| arrays([("q", floats(Element::F16, &[2, rows, 1]))]);
-            measure(&name("row_ids"), Audited, safetensors(with(dense(MANY), "row_ids", ids.clone())));
+            measure(&name("row_ids"), Read, safetensors(with(dense(MANY), "row_ids", ids.clone())));
             let refused = Refused("row_ids: expected shape [1] (the rows of q)");
             measure(&name("row_ids of other rows"), refused, safetensors(with(dense(1), "row_ids", ids)));
         }
@@ -273,7 +273,8 @@ fn json_lines() {
     measure("lines, a text", reason(), lines(&format!("{{\"q\": \"{}\"}}", "n".repeat(most))));
     measure("lines, a name", reason(), lines(&format!("{{\"{}\": 1}}", "n".repeat(most))));
     let names: String = (0..4000).map(|index| format!("\"{index:0230}\": 1, ")).collect();
-    measure("lines, names", reason(), lines(&format!("{{{names}\"q\": 1}}")));
+    // More arrays than there may be open files on most systems: one error or the other.
+    measure("lines, names", Refused(""), lines(&format!("{{{names}\"q\": 1}}")));
     measure("lines, a long header", reason(), bytes(format!("{{\"perpend\": \"{}\"}}\n", "n".repeat(most))));
 }
 
@@ -281,8 +282,8 @@ fn json_lines() {
 fn other_containers() {
     let none = BTreeMap::new();
     let run = arrays([
-        ("q", floats(Element::F16, &[3, MANY / 16, 16])),
-        ("grad", floats(Element::F16, &[2, MANY / 16, 16])),
+        ("q", floats(Element::F16, &[3, MANY / 64, 16])),
+        ("grad", floats(Element::F16, &[2, MANY / 64, 16])),
         ("ids", integers(Element::I32, &[2, 4096], |index| index as i64)),
     ]);
     measure("npz, stored", Audited, bytes(forms::npz(&none, &run, CompressionMethod::STORE)));
@@ -300,11 +301,11 @@ fn other_containers() {
         arrays.insert("ids".to_owned(), integers(Element::I32, &[count], |index| index as i64 % 2));
         arrays
     };
-    measure("steps of many rows", Audited, steps("{}", with_ids(pair(MANY / 16, 16), 4096), 3));
+    measure("steps of many rows", Audited, steps("{}", with_ids(pair(MANY / 64, 16), 4096), 3));
     measure("steps of many lookups", Audited, steps("{}", with_ids(pair(2, 1), MANY), 3));
     measure("many steps", Audited, steps("{}", with_ids(pair(2, 1), 4), 3000));
-    let rows = format!("{{\"item\": [{}0]}}", "0,".repeat((1 << 21) - 100));
-    measure("rows in a header", Refused("item/row_ids"), steps(&rows, pair(2, 1), 3));
+    let rows = format!("{{\"\": [{}0]}}", "0,".repeat((1 << 21) - 100));
+    measure("rows in a header", Refused("row_ids: expected shape [2]"), steps(&rows, pair(2, 1), 3));
     let sparse = arrays([
         ("row_id", integers(Element::I32, &[MANY / 8], |index| (MANY - index) as i64)),
         ("row_q", floats(Element::F16, &[MANY / 8, 1])),
