@@ -152,7 +152,7 @@ fn wide_rows_are_read_where_as_much_is_recorded() {
         // Two states of f64 pay for four decoded rows.
         let refused = || match element {
             Element::F64 => Read,
-            _ => Refused("at most 65536 columns in a row, or for 2097152 columns"),
+            _ => Refused("at most 65536 columns in a row, or for 4194304 columns"),
         };
         let short = arrays([("q", q(&[2, 1, MANY]))]);
         measure(&format!("{element}, one step of a wide row"), refused(), safetensors(short));
