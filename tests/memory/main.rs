@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::Mutex;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use perpend::audit::audit;
 use perpend::trajectory::{Array, Element, Trajectory, survey, write_arrays};
@@ -36,7 +36,11 @@ const MANY: usize = 1 << 22;
 const FLOATS: [Element; 4] = [Element::F64, Element::F32, Element::F16, Element::Bf16];
 const INTEGERS: [Element; 2] = [Element::I64, Element::I32];
 
-static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+/// Held by each test from its beginning: what others prepare would be counted, too.
+fn alone() -> MutexGuard<'static, ()> {
+    static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+    ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 fn size_of(path: &Path) -> usize {
     if !path.is_dir() {
@@ -71,7 +75,6 @@ use Expected::{Audited, Read, Refused};
 /// Writes a recording and measures what becomes of it.
 #[track_caller]
 fn measure(name: &str, expected: Expected, write: impl FnOnce(&Path)) {
-    let guard = ONE_AT_A_TIME.lock();
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("run");
     write(&path);
@@ -92,7 +95,6 @@ fn measure(name: &str, expected: Expected, write: impl FnOnce(&Path)) {
         (Ok(_), Refused(_)) => panic!("{name} was read"),
         (Err(error), _) => panic!("{name}: {error}"),
     }
-    drop(guard);
 }
 
 /// Numbers without a pattern that a fit could take for one.
@@ -124,6 +126,7 @@ fn bytes(bytes: impl AsRef<[u8]>) -> impl FnOnce(&Path) {
 
 #[test]
 fn dense_recordings() {
+    let _alone = alone();
     for element in FLOATS {
         let q = |shape: &[usize]| floats(element, shape);
         let lookups = |steps: usize| integers(Element::I32, &[steps, MANY / 4], |index| index as i64);
@@ -145,6 +148,7 @@ fn dense_recordings() {
 
 #[test]
 fn wide_rows_are_read_where_as_much_is_recorded() {
+    let _alone = alone();
     for element in FLOATS {
         let q = |shape: &[usize]| floats(element, shape);
         let long = arrays([("q", q(&[9, 1, MANY / 4])), ("grad", q(&[8, 1, MANY / 4]))]);
@@ -170,6 +174,7 @@ fn wide_rows_are_read_where_as_much_is_recorded() {
 
 #[test]
 fn ids_and_records() {
+    let _alone = alone();
     let orders: [(&str, fn(usize) -> i64); 3] = [
         ("ascending", |index| 2 * index as i64),
         ("descending", |index| (MANY - index) as i64),
@@ -215,8 +220,9 @@ fn ids_and_records() {
 
 #[test]
 fn names_and_headers() {
+    let _alone = alone();
     let named = |length: usize, count: usize| -> Arrays {
-        let name = |index: usize| format!("{index:0length$}");
+        let name = |index: usize| format!("{index}{}", "n".repeat(length));
         let mut arrays: Arrays = (0..count).map(|index| (name(index), floats(Element::F32, &[1]))).collect();
         arrays.insert("q".to_owned(), floats(Element::F32, &[2, 1, 1]));
         arrays
@@ -244,6 +250,7 @@ fn names_and_headers() {
 
 #[test]
 fn json_lines() {
+    let _alone = alone();
     let head = "{\"perpend\": \"1\"}\n";
     let step = |ids: &str| format!("{{\"q\": [[1]], \"q_next\": [[2]], \"ids\": {ids}}}\n");
     let most = (1 << 20) - 200;
@@ -280,6 +287,7 @@ fn json_lines() {
 
 #[test]
 fn other_containers() {
+    let _alone = alone();
     let none = BTreeMap::new();
     let run = arrays([
         ("q", floats(Element::F16, &[3, MANY / 64, 16])),
@@ -301,6 +309,8 @@ fn other_containers() {
         arrays.insert("ids".to_owned(), integers(Element::I32, &[count], |index| index as i64 % 2));
         arrays
     };
+    let text = forms::json_lines(&none, &vec![with_ids(pair(64, 16), 64); 20]);
+    measure("lines of a few steps", Audited, bytes(text));
     measure("steps of many rows", Audited, steps("{}", with_ids(pair(MANY / 64, 16), 4096), 3));
     measure("steps of many lookups", Audited, steps("{}", with_ids(pair(2, 1), MANY), 3));
     measure("many steps", Audited, steps("{}", with_ids(pair(2, 1), 4), 3000));
