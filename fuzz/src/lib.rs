@@ -12,7 +12,7 @@ mod counting;
 pub mod forms;
 
 /// What reading may hold beyond twice the file: see `READING` in `tests/memory/main.rs`.
-pub const CONSTANT: usize = 1 << 22;
+pub const CONSTANT: usize = 6 << 20;
 
 /// Runs `work` and fails where it held more memory at once than twice the size of what it read and [`CONSTANT`].
 pub fn bounded<T>(size: usize, work: impl FnOnce() -> T) -> T {

@@ -44,7 +44,7 @@
 //! sparse form follow each other, and embeddings are in the pair form.
 //!
 //! # Limits
-//! Opening and walking a file takes at most twice its size and 4 MiB of memory; what has to be unpacked or joined goes to temporary
+//! Opening and walking a file takes at most twice its size and 6 MiB of memory; what has to be unpacked or joined goes to temporary
 //! files. To that end a file has at most 4096 arrays with names of at most 256 bytes, and a row of more than 65,536 columns is read
 //! only where at least 16 bytes are recorded for each of them. Rows that have ids of their own are fewer than 2³².
 //!

@@ -443,8 +443,10 @@ impl<'a> Tower<'a> {
     }
 }
 
-/// Distinct rows of one step whose lookups are counted at a time; in between there may be twice as many.
+/// Distinct rows of one step whose lookups are counted at a time; in between there may be twice as many. Where a step has many
+/// lookups it is that share of them, so that they are gone through no more than about so many times.
 const WINDOW: usize = 1 << 14;
+const PASSES: usize = 1 << 6;
 
 /// How often each row of a range was looked up in one step, asked for in increasing order of rows.
 struct Lookups {
@@ -477,17 +479,19 @@ impl Lookups {
         self.window.clear();
         self.at = 0;
         self.through = self.last;
+        let lookups = tower.data.ids.as_ref().map_or(0, |ids| ids.len() / tower.steps());
+        let window = WINDOW.max(lookups / PASSES);
         let ids = tower.looked_up_ids(self.step);
         for rank in ids.into_iter().flatten().flatten().filter_map(|id| numbers.rank(id)) {
             if rank < from || rank > self.through {
                 continue;
             }
             self.window.push((rank, 1));
-            if self.window.len() == 2 * WINDOW {
+            if self.window.len() == 2 * window {
                 self.count_equal();
-                if let Some((rank, _)) = self.window.get(WINDOW - 1) {
+                if let Some((rank, _)) = self.window.get(window - 1) {
                     self.through = *rank;
-                    self.window.truncate(WINDOW);
+                    self.window.truncate(window);
                 }
             }
         }

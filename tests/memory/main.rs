@@ -18,8 +18,8 @@ type Arrays = BTreeMap<String, Array>;
 
 /// What reading may hold beyond twice the file, whatever the file: four rows of 2^16 numbers are 2 MiB (of q, q', the gradient and
 /// what the row was after its last record), the lookups of 2^15 rows and the last steps of 2^17 rows 1 MiB, and names and
-/// metadata, which are short and copied into several places, 1 MiB.
-const READING: usize = 4 << 20;
+/// metadata 3 MiB: they are short (64 kB of metadata), copied into several places and parsed as JSON.
+const READING: usize = 6 << 20;
 
 /// What an audit may hold beyond that: each thread 24 MiB of row states, and the samples of the diagnosis 2^23 numbers.
 fn auditing() -> usize {
@@ -31,7 +31,7 @@ fn auditing() -> usize {
 /// several threads are put together; for each step a few numbers.
 const AUDITED: usize = 4 * 80;
 
-/// So many that what [`READING`] allows is no more than a byte for each of them.
+/// So many that what [`READING`] allows is no more than two bytes for each of them.
 const MANY: usize = 1 << 22;
 const FLOATS: [Element; 4] = [Element::F64, Element::F32, Element::F16, Element::Bf16];
 const INTEGERS: [Element; 2] = [Element::I64, Element::I32];
