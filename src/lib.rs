@@ -54,6 +54,7 @@ pub mod harness;
 pub mod interactions;
 pub mod jacobian;
 pub mod loss;
+mod memory;
 pub mod necessity;
 pub mod number;
 pub mod optimizer;

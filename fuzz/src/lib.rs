@@ -1,55 +1,22 @@
-//! What the fuzz targets share: an allocator that counts, files to open, and arrays that are nearly right.
+//! What the fuzz targets share: a limit on memory, files to open, and arrays that are nearly right.
 
-use std::alloc::{GlobalAlloc, Layout, System};
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 use std::path::Path;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use arbitrary::{Arbitrary, Unstructured};
-use perpend::trajectory::{Array, Element, Trajectory, survey};
+use perpend::trajectory::{Array, Element, Trajectory, survey, write_arrays};
 
-/// The system's allocator, counting the bytes in use and the most that were ever in use at once.
-struct Counting;
+#[path = "../../tests/memory/counting.rs"]
+mod counting;
+#[path = "../../src/trajectory/container/tests/forms.rs"]
+pub mod forms;
 
-static USED: AtomicUsize = AtomicUsize::new(0);
-static PEAK: AtomicUsize = AtomicUsize::new(0);
-
-// SAFETY: every call is passed on unchanged; counting touches nothing but two atomics.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        let used = USED.fetch_add(layout.size(), Ordering::Relaxed) + layout.size();
-        PEAK.fetch_max(used, Ordering::Relaxed);
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        USED.fetch_sub(layout.size(), Ordering::Relaxed);
-        unsafe { System.dealloc(pointer, layout) }
-    }
-
-    // The system moves large blocks by their pages, without a second copy.
-    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        let used = USED.fetch_add(size, Ordering::Relaxed) + size - layout.size();
-        USED.fetch_sub(layout.size(), Ordering::Relaxed);
-        PEAK.fetch_max(used, Ordering::Relaxed);
-        unsafe { System.realloc(pointer, layout, size) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
-
-/// What reading may need beyond twice the file: three blocks of 16,384 decoded values are 400 kB; the limits on names, axes
-/// and metadata (64 kB, held by the settings of the run and of each tower, and parsed as JSON) allow the rest.
-pub const CONSTANT: usize = 1 << 21;
+/// What reading may hold beyond twice the file: see `READING` in `tests/memory/main.rs`.
+pub const CONSTANT: usize = 6 << 20;
 
 /// Runs `work` and fails where it held more memory at once than twice the size of what it read and [`CONSTANT`].
 pub fn bounded<T>(size: usize, work: impl FnOnce() -> T) -> T {
-    let before = USED.load(Ordering::Relaxed);
-    PEAK.store(before, Ordering::Relaxed);
-    let result = work();
-    let peak = PEAK.load(Ordering::Relaxed).saturating_sub(before);
+    let (result, peak) = counting::peak(work);
     assert!(peak <= 2 * size + CONSTANT, "{peak} bytes in use for {size} bytes of input");
     result
 }
@@ -219,29 +186,6 @@ impl Sizes {
     }
 }
 
-/// The header of a `.npy` file.
-pub fn npy_header(descr: &str, fortran: bool, shape: &str) -> Vec<u8> {
-    let mut text = String::new();
-    let order = if fortran { "True" } else { "False" };
-    let _ = write!(text, "{{'descr': '{descr}', 'fortran_order': {order}, 'shape': {shape}, }}\n");
-    let mut bytes = b"\x93NUMPY\x01\x00".to_vec();
-    bytes.extend_from_slice(&(text.len() as u16).to_le_bytes());
-    bytes.extend_from_slice(text.as_bytes());
-    bytes
-}
-
-/// NumPy's name of an element type.
-pub fn descr(element: Element) -> &'static str {
-    match element {
-        Element::F64 => "<f8",
-        Element::F32 => "<f4",
-        Element::F16 => "<f2",
-        Element::Bf16 => "<V2",
-        Element::I64 => "<i8",
-        Element::I32 => "<i4",
-    }
-}
-
 /// An array as a `.npy` file, now and then with a header that does not fit.
 pub fn npy(input: &mut Unstructured<'_>, array: &Array) -> arbitrary::Result<Vec<u8>> {
     let mut shape: Vec<u64> = array.shape().iter().map(|axis| *axis as u64).collect();
@@ -253,9 +197,22 @@ pub fn npy(input: &mut Unstructured<'_>, array: &Array) -> arbitrary::Result<Vec
     let descr = if input.ratio(1, 12)? {
         *input.choose(&[">f8", "|O", "<U3", "|S5", "<c16", ""])?
     } else {
-        descr(array.element())
+        forms::descr(array.element())
     };
-    let mut bytes = npy_header(descr, input.ratio(1, 15)?, &format!("({}{comma})", shape.join(", ")));
+    let shape = format!("({}{comma})", shape.join(", "));
+    let mut bytes = forms::npy_header(&forms::npy_text(descr, input.ratio(1, 15)?, &shape));
     bytes.extend_from_slice(array.as_bytes());
     Ok(bytes)
+}
+
+/// Whether a scenario can be run in a moment: no size in it (its seed is none) is larger than `most`, but for those that no
+/// machine could hold, which have to be refused.
+pub fn is_quick(scenario: &serde_json::Value, most: u64) -> bool {
+    const HOPELESS: u64 = 1 << 50;
+    match scenario {
+        serde_json::Value::Number(number) => number.as_u64().is_none_or(|size| size <= most || size >= HOPELESS),
+        serde_json::Value::Array(values) => values.iter().all(|value| is_quick(value, most)),
+        serde_json::Value::Object(entries) => entries.iter().all(|(key, value)| key == "seed" || is_quick(value, most)),
+        _ => true,
+    }
 }

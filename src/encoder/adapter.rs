@@ -54,7 +54,7 @@ impl Architecture for Adapter {
     fn shared_constants(&self, dim: usize) -> usize {
         let map = if self.base == Base::Map { self.features } else { 0 };
         let outer = if self.outer_trained { 0 } else { self.rank };
-        dim * (map + outer)
+        dim.saturating_mul(map.saturating_add(outer))
     }
     fn validate(&self, at: &str) -> Result<()> {
         super::at_least_one(format!("{at}.features"), self.features)?;

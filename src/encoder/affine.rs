@@ -31,7 +31,7 @@ pub struct Affine {
 
 impl Architecture for Affine {
     fn blocks(&self, rows: usize, dim: usize) -> Vec<Block> {
-        let mut blocks = vec![Block::private("weight", rows, dim * self.features)];
+        let mut blocks = vec![Block::private("weight", rows, dim.saturating_mul(self.features))];
         if self.bias == Bias::Trained {
             blocks.push(Block::private("bias", rows, dim));
         }

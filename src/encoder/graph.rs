@@ -29,7 +29,7 @@ impl Architecture for Graph {
         vec![Block::shared("table", rows, dim)]
     }
     fn constants(&self, size: Size) -> Vec<Constant> {
-        let count = size.rows + if self.bipartite { size.other_rows } else { 0 };
+        let count = size.rows.saturating_add(if self.bipartite { size.other_rows } else { 0 });
         vec![Constant::new("neighbours", count, Form::Features)]
     }
     fn reads_other(&self) -> bool {

@@ -37,7 +37,7 @@ impl Architecture for Mlp {
     fn blocks(&self, _rows: usize, dim: usize) -> Vec<Block> {
         let layers = self.layers(dim).into_iter().enumerate();
         layers
-            .map(|(l, (i, o))| Block::shared(format!("layer{}", l + 1), o, i + usize::from(self.bias)))
+            .map(|(l, (i, o))| Block::shared(format!("layer{}", l + 1), o, i.saturating_add(self.bias.into())))
             .collect()
     }
     fn constants(&self, _size: Size) -> Vec<Constant> {

@@ -23,7 +23,7 @@ impl Architecture for Projection {
         vec![Block::private("table", rows, self.inner)]
     }
     fn shared_constants(&self, dim: usize) -> usize {
-        dim * self.inner
+        dim.saturating_mul(self.inner)
     }
     fn validate(&self, at: &str) -> Result<()> {
         super::at_least_one(format!("{at}.inner"), self.inner)

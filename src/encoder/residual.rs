@@ -4,10 +4,13 @@ use serde::{Deserialize, Serialize};
 
 use super::activation::Activation;
 use super::{Architecture, Block, Constant, Constants, Encoder, Gradient, Place, Size, layer};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::geometry::{Table, add_scaled};
 use crate::number::Real;
 use crate::verdict::Status;
+
+/// More blocks than any network has: each is two tables with names.
+const MOST_BLOCKS: usize = 1 << 16;
 
 /// A residual network. Shapes: x: `[features]`, h_l: `[d]`, W: `[d, features]`, U_l: `[hidden, d]`, V_l: `[d, hidden]` (one
 /// table row an output unit, its bias last).
@@ -31,8 +34,8 @@ impl Architecture for Residual {
         let bias = usize::from(self.bias);
         let blocks = (1..=self.depth).flat_map(|l| {
             [
-                Block::shared(format!("block{l}.inner"), self.hidden, dim + bias),
-                Block::shared(format!("block{l}.outer"), dim, self.hidden + bias),
+                Block::shared(format!("block{l}.inner"), self.hidden, dim.saturating_add(bias)),
+                Block::shared(format!("block{l}.outer"), dim, self.hidden.saturating_add(bias)),
             ]
         });
         [Block::shared("input", dim, self.features)].into_iter().chain(blocks).collect()
@@ -41,6 +44,9 @@ impl Architecture for Residual {
         vec![Constant::features(self.features)]
     }
     fn validate(&self, at: &str) -> Result<()> {
+        if self.depth > MOST_BLOCKS {
+            return Err(Error::input(format!("{at}.depth"), format!("at most {MOST_BLOCKS} blocks"), self.depth));
+        }
         super::at_least_one(format!("{at}.hidden"), self.hidden)
     }
     fn isotropic_jacobian(&self) -> Status {

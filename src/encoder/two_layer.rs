@@ -25,8 +25,8 @@ pub struct TwoLayer {
 impl Architecture for TwoLayer {
     fn blocks(&self, rows: usize, dim: usize) -> Vec<Block> {
         vec![
-            Block::private("inner", rows, self.hidden * self.features),
-            Block::private("outer", rows, dim * self.hidden),
+            Block::private("inner", rows, self.hidden.saturating_mul(self.features)),
+            Block::private("outer", rows, dim.saturating_mul(self.hidden)),
         ]
     }
     fn constants(&self, _size: Size) -> Vec<Constant> {

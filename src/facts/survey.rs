@@ -271,7 +271,10 @@ fn recompute(
     let (item, user) = (side(Side::Item)?, side(Side::User)?);
     let first = batch(0)?;
     let products = (0..first.users.len()).map(|pair| first.candidates(pair).count()).sum::<usize>();
-    if item.is_sparse() || user.is_sparse() || products * item.dim() * item.steps() > RECOMPUTED_PRODUCTS {
+    if item.is_sparse()
+        || user.is_sparse()
+        || products.saturating_mul(item.dim()).saturating_mul(item.steps()) > RECOMPUTED_PRODUCTS
+    {
         return None;
     }
     let (mut scales, mut gradients) = (HashMap::new(), HashMap::<_, Vec<f64>>::new());

@@ -15,14 +15,14 @@
 //! Batches of unequal sizes are filled up: ids with −1, numbers with 0.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::cases::{Case, Cases, Failing, Level, Note};
-use super::observe::{Bound, Observed, Stage, Step, bounds, map, observe};
+use super::observe::{BOUNDED, Bound, Observed, Stage, Step, bounds, map, observe};
 use super::{DERIVATION, Fault};
 use crate::error::{Error, Result};
 use crate::files;
@@ -495,8 +495,10 @@ impl Folder {
     pub fn open(path: &Path) -> Result<Self> {
         let list = path.join(SUMS);
         let text = std::fs::read_to_string(&list).map_err(|error| Error::io(&list, "read it", &error))?;
+        // Nothing outside of the folder is read, whatever the list says.
+        let inside = |name: &str| Path::new(name).components().all(|part| matches!(part, Component::Normal(_)));
         let line = |line: &str| {
-            let (digest, name) = line.split_once("  ")?;
+            let (digest, name) = line.split_once("  ").filter(|(_, name)| inside(name))?;
             Some((name.to_owned(), digest.to_owned()))
         };
         let sums = text
@@ -514,10 +516,12 @@ impl Folder {
     /// Reads a file that has the listed digest.
     fn bytes(&self, name: &str) -> Result<Vec<u8>> {
         let path = self.path.join(name);
+        let Some(expected) = self.sums.get(name) else {
+            return Err(Error::input(path.display(), format!("a file that {SUMS} lists"), "another name"));
+        };
         let bytes = std::fs::read(&path).map_err(|error| Error::io(&path, "read it", &error))?;
-        let expected = self.sums.get(name).map_or("none", String::as_str);
         let found = digest(&bytes);
-        if found != expected {
+        if found != *expected {
             return Err(Error::input(path.display(), format!("the SHA-256 digest {expected} of {SUMS}"), found));
         }
         Ok(bytes)
@@ -538,6 +542,7 @@ impl Folder {
             return Err(Error::input(at.display(), SCHEMA, format!("{} {}", document.schema, document.schema_version)));
         }
         let values = document.scenario.materialise()?;
+        document.scenario.check_intermediates(BOUNDED)?;
         let name = format!("{}/{}", document.claim, document.values);
         // Read for its digest; the arrays are then mapped.
         self.bytes(&name)?;

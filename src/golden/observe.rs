@@ -233,6 +233,9 @@ pub(super) struct Bounds {
     pub uncertain: bool,
 }
 
+/// Bytes of a number while bounds are computed.
+pub(super) const BOUNDED: usize = size_of::<AnyOrder<53>>();
+
 /// The bounds of a run in an arithmetic, carried from step to step.
 pub(super) fn bounds(values: &Materialised, fault: Option<Fault>, precision: Precision) -> Bounds {
     match precision {

@@ -158,6 +158,8 @@ pub(crate) fn joined<F: Clone>(tables: &[&Table<F>], private: bool) -> (usize, V
 
 fn record<F: Real>(materialised: &Materialised, fault: Option<Fault>) -> Result<Trajectory> {
     let scenario = &materialised.scenario;
+    // Gathered as f64, then encoded.
+    scenario.check_recording(2 * size_of::<f64>())?;
     let mut session = Session::<F>::new(materialised);
     let sides = [Side::Item, Side::User];
     let mut recorded = [Recorded::default(), Recorded::default()];

@@ -5,6 +5,7 @@
 mod capabilities;
 pub mod random;
 pub(crate) mod simpler;
+mod size;
 
 pub use capabilities::Capabilities;
 
@@ -427,8 +428,8 @@ impl Scenario {
             }
             Initial::Normal { .. } => Ok(()),
             Initial::Explicit { tables, constants } => {
-                let expected: Vec<usize> = blocks.iter().map(|block| block.rows * block.width).collect();
-                let found: Vec<usize> = tables.iter().map(Vec::len).collect();
+                let expected: Vec<u128> = blocks.iter().map(|block| block.rows as u128 * block.width as u128).collect();
+                let found: Vec<u128> = tables.iter().map(|table| table.len() as u128).collect();
                 if expected != found {
                     return Err(Error::input(
                         at("initial.tables"),
@@ -438,14 +439,14 @@ impl Scenario {
                 }
                 let forms = tower.encoder.constants(self.size(side));
                 let shared = tower.encoder.shared_constants(self.dim);
-                let width: usize = forms.iter().map(|form| form.count).sum();
-                let expected = shared + tower.rows * width;
-                if constants.len() != expected {
+                let expected = self.constants(side);
+                if constants.len() as u128 != expected {
                     return Err(Error::input(at("initial.constants"), format!("{expected} numbers"), constants.len()));
                 }
                 if let Some(x) = tables.iter().flatten().chain(constants).find(|x| !x.is_finite()) {
                     return Err(Error::input(at("initial"), "finite numbers", x));
                 }
+                let width: usize = forms.iter().map(|form| form.count).sum();
                 for (row, mut values) in constants[shared..].chunks_exact(width.max(1)).enumerate() {
                     for form in &forms {
                         let (own, others) = values.split_at(form.count);
@@ -501,9 +502,10 @@ impl Scenario {
     /// Draws everything once. The same scenario always gives the same values.
     ///
     /// # Errors
-    /// As [`Scenario::validate`].
+    /// As [`Scenario::validate`], and values that do not fit into the memory that is available.
     pub fn materialise(&self) -> Result<Materialised> {
         self.validate()?;
+        self.check_values()?;
         // One stream a purpose: changing the number of steps does not change the initial tables.
         let stream = |purpose: u64| {
             let mut random = ChaCha8Rng::seed_from_u64(self.seed);

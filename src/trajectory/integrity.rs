@@ -10,7 +10,7 @@ use std::fmt;
 use serde::Serialize;
 
 use super::array::Array;
-use super::sparse::{Records, RowNumbers, distinct};
+use super::sparse::{Ids, MOST_ROWS, Records, RowNumbers, distinct};
 use super::tower::{Form, Named, Record, Tower, TowerData};
 use super::{Settings, Side};
 use crate::error::{Error, Result};
@@ -39,8 +39,12 @@ const SPARSE: [&str; 5] = ["row_step", "row_id", "row_q", "row_q_next", "row_gra
 pub(super) const INTEGERS: [&str; 8] =
     ["ids", "users", "positives", "negatives", "step", "row_ids", "row_step", "row_id"];
 
-/// More columns than any embedding has: a limit on what a file without records can make a reader allocate.
+/// More columns than any embedding has. Wider rows, such as all parameters of a network in a line, have to be recorded at a length
+/// that pays for what walking them takes.
 const WIDEST: usize = 1 << 16;
+
+/// Whoever walks a tower holds a row of q, of q' and of the gradient, and what the row was after its last record, as f64.
+const BYTES_A_COLUMN: usize = 4 * size_of::<f64>();
 
 /// So many steps in which no record was made are believed without an array that has an entry for each step.
 const STEPS_BEYOND_RECORDS: usize = 1 << 16;
@@ -295,6 +299,19 @@ impl Builder<'_> {
         }
     }
 
+    /// A row is decoded as a whole: what that takes may be twice what is recorded, or that of [`WIDEST`] columns.
+    fn check_width(&self, named: &Named, dim: usize, arrays: [Option<&Named>; 3]) -> Result<()> {
+        let recorded: usize = arrays.into_iter().flatten().map(|named| named.array.as_bytes().len()).sum();
+        let needed = dim.saturating_mul(BYTES_A_COLUMN) / 2;
+        if dim <= WIDEST || needed <= recorded {
+            return Ok(());
+        }
+        let expected =
+            format!("at most {WIDEST} columns in a row, or for {dim} columns at least {needed} bytes of records");
+        let found = format!("{} with {recorded} bytes of records", shape_text(named.array.shape()));
+        Err(Error::input(self.place(&named.name), expected, found))
+    }
+
     /// An array over steps with the given number of further axes.
     fn over_steps(&self, base: &str, steps: usize, axes: &[&str]) -> Result<Option<Named>> {
         let Some(named) = self.get(base) else { return Ok(None) };
@@ -376,19 +393,31 @@ impl Builder<'_> {
         Ok((Some(named.array), consecutive))
     }
 
-    fn row_ids(&self) -> Result<Option<(Named, RowNumbers)>> {
+    /// Local rows are counted in 32 bits wherever they have ids of their own.
+    fn countable(&self, name: &str, rows: usize) -> Result<()> {
+        match rows <= MOST_ROWS {
+            true => Ok(()),
+            false => Err(Error::input(self.place(name), format!("at most {MOST_ROWS} rows"), rows)),
+        }
+    }
+
+    /// Which rows the recorded ones are; as many as `expected`, where that is known.
+    fn row_ids(&self, expected: Option<usize>) -> Result<Option<(Named, RowNumbers)>> {
         let Some(named) = self.get("row_ids") else {
             return Ok(None);
         };
         let &[rows] = named.array.shape() else {
             return Err(self.wrong(&named, "shape [N]"));
         };
-        let ids: Vec<i64> = (0..rows).map(|row| named.array.integer(row)).collect();
-        if let Some(row) = ids.iter().position(|id| *id < 0) {
-            let found = format!("{} at row {row}", ids[row]);
+        if let Some(expected) = expected.filter(|expected| *expected != rows) {
+            return Err(self.wrong(&named, format!("shape [{expected}] (the rows of {})", self.full("q"))));
+        }
+        self.countable(&named.name, rows)?;
+        if let Some(row) = (0..rows).find(|row| named.array.integer(*row) < 0) {
+            let found = format!("{} at row {row}", named.array.integer(row));
             return Err(Error::input(self.place(&named.name), "ids from 0", found));
         }
-        match RowNumbers::new(ids) {
+        match RowNumbers::new(Ids::Stored(named.array.clone())) {
             Ok(numbers) => Ok(Some((named, numbers))),
             Err((a, b)) => {
                 let found = format!("{} at rows {a} and {b}", named.array.integer(a));
@@ -476,11 +505,8 @@ impl Builder<'_> {
         if let Some(grad) = &grad {
             self.expect_shape(grad, &[steps, rows, dim], "one gradient for each row and step of q")?;
         }
-        let numbers = match self.row_ids()? {
-            None => RowNumbers::Identity(rows),
-            Some((_, numbers)) if numbers.len() == rows => numbers,
-            Some((named, _)) => return Err(self.wrong(&named, format!("shape [{rows}] (the rows of {})", q.name))),
-        };
+        self.check_width(&q, dim, [Some(&q), next.as_ref(), grad.as_ref()])?;
+        let numbers = self.row_ids(Some(rows))?.map_or(RowNumbers::Identity(rows), |(_, numbers)| numbers);
         let precision = q.array.element().precision().unwrap_or(Precision::F64);
         Ok((Form::Dense { q, next, grad }, numbers, dim, precision))
     }
@@ -502,8 +528,8 @@ impl Builder<'_> {
         let &[count, dim] = q.array.shape() else {
             return Err(self.wrong(&q, vectors));
         };
-        if dim == 0 || dim > WIDEST {
-            return Err(self.wrong(&q, format!("from 1 to {WIDEST} columns")));
+        if dim == 0 {
+            return Err(self.wrong(&q, "at least one column"));
         }
         let why = format!("as {}", q.name);
         self.expect_shape(&next, &[count, dim], &why)?;
@@ -511,6 +537,7 @@ impl Builder<'_> {
         if let Some(grad) = &grad {
             self.expect_shape(grad, &[count, dim], &why)?;
         }
+        self.check_width(&q, dim, [Some(&q), Some(&next), grad.as_ref()])?;
         self.expect_shape(&step, &[count], &why)?;
         self.expect_shape(&id, &[count], &why)?;
         for record in 0..count {
@@ -524,7 +551,7 @@ impl Builder<'_> {
                 return Err(Error::input(self.place(&id.name), "ids from 0", format!("{found} at record {record}")));
             }
         }
-        let numbers = match self.row_ids()? {
+        let numbers = match self.row_ids(None)? {
             Some((named, numbers)) => {
                 for record in 0..count {
                     let found = id.array.integer(record);
@@ -541,6 +568,7 @@ impl Builder<'_> {
                     ids.into_iter().flat_map(|ids| (0..ids.array.len()).map(|index| ids.array.integer(index)));
                 let looked_up = looked_up.filter(|id| *id >= 0 && Some(*id) != self.settings.padding_id);
                 let all = distinct((0..count).map(|record| id.array.integer(record)).chain(looked_up));
+                self.countable(&id.name, all.len())?;
                 RowNumbers::new(all).map_err(|_| Error::internal("distinct ids repeat"))?
             }
         };
@@ -580,6 +608,7 @@ impl Builder<'_> {
         if let Some(grad) = &grad {
             self.expect_shape(grad, &with_steps(steps), "one gradient for each row and step of table")?;
         }
+        self.check_width(&table, shape[2..].iter().product(), [Some(&table), next.as_ref(), grad.as_ref()])?;
         Ok(Some(TowerData {
             dim: shape[2..].iter().product(),
             precision: table.array.element().precision().unwrap_or(Precision::F64),
@@ -651,8 +680,8 @@ impl Tally {
     }
 }
 
-/// Rows looked at in one pass of the survey of a sparse tower: 8 bytes each.
-const SURVEYED: usize = 1 << 22;
+/// Rows of a sparse tower looked at in one pass of the survey, at 4 bytes each; as many as there are records, if these are more.
+const SURVEYED: usize = 1 << 17;
 
 /// Looks through the recording of a tower for what would mislead a reader: rows rewritten between steps, snapshots that
 /// alias, gradients on rows nobody looked up, lookups without gradient.
@@ -682,10 +711,9 @@ pub fn survey(tower: &Tower<'_>) -> Result<Vec<IntegrityFinding>> {
     let mut unasked = Tally::default();
     let mut silent = Tally::default();
     let mut still = Stillness::default();
-    let block = if tower.is_sparse() {
-        SURVEYED
-    } else {
-        tower.rows().max(1)
+    let block = match tower.form() {
+        Form::Dense { .. } => tower.rows().max(1),
+        Form::Sparse { records, .. } => records.len().max(SURVEYED),
     };
     let declared = tower.settings().optimizer.and_then(|optimizer| optimizer.lr);
     let mut buffer = vec![0.0; tower.dim()];
@@ -709,7 +737,7 @@ pub fn survey(tower: &Tower<'_>) -> Result<Vec<IntegrityFinding>> {
         })?;
         start = rows.end;
     }
-    silent_in_sparse(tower, &mut silent)?;
+    silent_in_sparse(tower, &mut silent);
 
     let step = |t: usize| tower.step_number(t);
     let row = |r: usize| tower.row_number(r);
@@ -847,31 +875,16 @@ impl<'a> History<'a> {
 }
 
 /// In the sparse form a row that is looked up and not recorded had no gradient.
-fn silent_in_sparse(tower: &Tower<'_>, silent: &mut Tally) -> Result<()> {
+fn silent_in_sparse(tower: &Tower<'_>, silent: &mut Tally) {
     let Form::Sparse { records, grad: Some(_), .. } = tower.form() else {
-        return Ok(());
+        return;
     };
-    let mut compare = |step: usize, recorded: &[usize]| {
-        let mut rows: Vec<usize> = tower.slots(step).into_iter().flatten().flatten().collect();
-        rows.sort_unstable();
-        rows.dedup();
-        for row in rows.into_iter().filter(|row| recorded.binary_search(row).is_err()) {
-            silent.add(step, row, 0.0);
-        }
-    };
-    let (mut current, mut recorded) = (0, Vec::new());
-    records.for_each(&(0..tower.rows()), tower.numbers(), |_, step, row| {
-        while current < step {
-            compare(current, &recorded);
-            recorded.clear();
-            current += 1;
-        }
-        recorded.push(row);
-        Ok(())
-    })?;
-    for step in current..tower.steps() {
-        compare(step, &recorded);
-        recorded.clear();
+    let mut at = 0;
+    for step in 0..tower.steps() {
+        tower.for_each_looked_up(step, |row| {
+            if !records.has(&mut at, step, row, tower.numbers()) {
+                silent.add(step, row, 0.0);
+            }
+        });
     }
-    Ok(())
 }

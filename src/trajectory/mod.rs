@@ -43,6 +43,11 @@
 //! `ml_dtypes.bfloat16`. In the forms of steps, lists whose length varies are filled up (ids with −1, `grad_out` with 0), records of the
 //! sparse form follow each other, and embeddings are in the pair form.
 //!
+//! # Limits
+//! Opening and walking a file takes at most twice its size and 6 MiB of memory; what has to be unpacked or joined goes to temporary
+//! files. To that end a file has at most 4096 arrays with names of at most 256 bytes, and a row of more than 65,536 columns is read
+//! only where at least 16 bytes are recorded for each of them. Rows that have ids of their own are fewer than 2³².
+//!
 //! ```
 //! use std::collections::BTreeMap;
 //! use perpend::trajectory::{Array, Settings, Trajectory};

@@ -5,6 +5,9 @@ use std::ops::Range;
 
 use super::array::Array;
 
+/// Local rows are counted in 32 bits.
+pub(crate) const MOST_ROWS: usize = u32::MAX as usize;
+
 /// Which row of the table each local row is. Local rows count from 0.
 #[derive(Debug, Clone)]
 pub(crate) enum RowNumbers {
@@ -13,32 +16,59 @@ pub(crate) enum RowNumbers {
     /// Increasing ids.
     Ascending(Ascending),
     /// Ids in the order of the file, and the local rows in the order of their ids.
-    Permuted { ids: Vec<i64>, order: Vec<u32> },
+    Permuted { ids: Ids, order: Vec<u32> },
+}
+
+/// Ids from 0, in no more memory than they take in the file.
+#[derive(Debug, Clone)]
+pub(crate) enum Ids {
+    /// As the file has them.
+    Stored(Array),
+    /// Increasing: those below 2³², then the others.
+    Collected { low: Vec<u32>, high: Vec<i64> },
+}
+
+impl Ids {
+    pub fn len(&self) -> usize {
+        match self {
+            Ids::Stored(array) => array.len(),
+            Ids::Collected { low, high } => low.len() + high.len(),
+        }
+    }
+
+    fn get(&self, row: usize) -> i64 {
+        match self {
+            Ids::Stored(array) => array.integer(row),
+            Ids::Collected { low, high } => low.get(row).map_or_else(|| high[row - low.len()], |id| i64::from(*id)),
+        }
+    }
+
+    fn iter(&self) -> impl Iterator<Item = i64> {
+        (0..self.len()).map(|row| self.get(row))
+    }
 }
 
 /// Increasing ids, found by a first guess from the leading bits: for evenly spread ids a search touches two places
 /// instead of log₂ of their number.
 #[derive(Debug, Clone)]
 pub(crate) struct Ascending {
-    ids: Vec<i64>,
+    ids: Ids,
     /// Ids whose distance from the first, shifted by this, is k stand from `buckets[k]` to `buckets[k + 1]`.
     shift: u32,
     buckets: Vec<u32>,
 }
 
 impl Ascending {
-    fn new(ids: Vec<i64>) -> Ascending {
-        let span = match ids.as_slice() {
-            [first, .., last] => last.abs_diff(*first),
-            _ => 0,
-        };
-        // At most one bucket for every sixteen ids: ids of four bytes in a file then take no more than about twice that here.
+    fn new(ids: Ids) -> Ascending {
+        let first = if ids.len() == 0 { 0 } else { ids.get(0) };
+        let span = ids.len().checked_sub(1).map_or(0, |last| ids.get(last).abs_diff(first));
+        // At most one bucket for every sixteen ids: a sixteenth of what ids of four bytes take in a file.
         let wanted = (ids.len() as u64 / 16).max(1);
         let shift = (u64::BITS - (span / wanted).leading_zeros()).min(63);
         let count = (span >> shift) as usize + 1;
         let mut buckets = Vec::with_capacity(count + 1);
         for (row, id) in ids.iter().enumerate() {
-            let bucket = (id.abs_diff(ids[0]) >> shift) as usize;
+            let bucket = (id.abs_diff(first) >> shift) as usize;
             while buckets.len() <= bucket {
                 buckets.push(row as u32);
             }
@@ -48,28 +78,41 @@ impl Ascending {
     }
 
     fn local(&self, id: i64) -> Option<usize> {
-        let distance = id.checked_sub(*self.ids.first()?).and_then(|distance| u64::try_from(distance).ok())?;
+        if self.ids.len() == 0 {
+            return None;
+        }
+        let distance = id.checked_sub(self.ids.get(0)).and_then(|distance| u64::try_from(distance).ok())?;
         let bucket = (distance >> self.shift) as usize;
-        let start = *self.buckets.get(bucket)? as usize;
-        let end = *self.buckets.get(bucket + 1)? as usize;
-        self.ids[start..end].binary_search(&id).ok().map(|found| start + found)
+        let mut low = *self.buckets.get(bucket)? as usize;
+        let mut high = *self.buckets.get(bucket + 1)? as usize;
+        while low < high {
+            let middle = low + (high - low) / 2;
+            match self.ids.get(middle).cmp(&id) {
+                Ordering::Less => low = middle + 1,
+                Ordering::Equal => return Some(middle),
+                Ordering::Greater => high = middle,
+            }
+        }
+        None
     }
 }
 
 impl RowNumbers {
-    /// Ids in local order. `Err` holds two local rows with the same id.
-    pub fn new(ids: Vec<i64>) -> Result<RowNumbers, (usize, usize)> {
-        if ids.iter().enumerate().all(|(row, id)| *id == row as i64) {
+    /// Ids in local order, at most [`MOST_ROWS`]. `Err` holds two local rows with the same id.
+    pub fn new(ids: Ids) -> Result<RowNumbers, (usize, usize)> {
+        if ids.iter().enumerate().all(|(row, id)| id == row as i64) {
             return Ok(RowNumbers::Identity(ids.len()));
         }
-        if ids.is_sorted_by(|a, b| a < b) {
+        if ids.iter().is_sorted_by(|a, b| a < b) {
             return Ok(RowNumbers::Ascending(Ascending::new(ids)));
         }
         let mut order: Vec<u32> = (0..ids.len() as u32).collect();
-        order.sort_by_key(|row| ids[*row as usize]);
+        // Of equal ids the first row first.
+        order.sort_unstable_by_key(|row| (ids.get(*row as usize), *row));
         for pair in order.windows(2) {
-            if ids[pair[0] as usize] == ids[pair[1] as usize] {
-                return Err((pair[0] as usize, pair[1] as usize));
+            let [a, b] = [pair[0] as usize, pair[1] as usize];
+            if ids.get(a) == ids.get(b) {
+                return Err((a, b));
             }
         }
         Ok(RowNumbers::Permuted { ids, order })
@@ -86,7 +129,7 @@ impl RowNumbers {
     pub fn number(&self, row: usize) -> i64 {
         match self {
             RowNumbers::Identity(_) => row as i64,
-            RowNumbers::Ascending(Ascending { ids, .. }) | RowNumbers::Permuted { ids, .. } => ids[row],
+            RowNumbers::Ascending(Ascending { ids, .. }) | RowNumbers::Permuted { ids, .. } => ids.get(row),
         }
     }
 
@@ -96,7 +139,7 @@ impl RowNumbers {
             RowNumbers::Identity(rows) => usize::try_from(id).ok().filter(|row| row < rows),
             RowNumbers::Ascending(ascending) => ascending.local(id),
             RowNumbers::Permuted { ids, order } => {
-                let found = order.binary_search_by_key(&id, |row| ids[*row as usize]).ok()?;
+                let found = order.binary_search_by_key(&id, |row| ids.get(*row as usize)).ok()?;
                 Some(order[found] as usize)
             }
         }
@@ -111,28 +154,45 @@ impl RowNumbers {
         }
     }
 
+    /// The local row of a rank.
+    pub fn row_of_rank(&self, rank: i64) -> Option<usize> {
+        match self {
+            RowNumbers::Ascending(ascending) => ascending.local(rank),
+            _ => usize::try_from(rank).ok().filter(|row| *row < self.len()),
+        }
+    }
+
     /// The rank of a local row, which may be one past the last.
     pub fn rank_of_row(&self, row: usize) -> i64 {
         match self {
-            RowNumbers::Ascending(ascending) => ascending.ids.get(row).copied().unwrap_or(i64::MAX),
+            RowNumbers::Ascending(Ascending { ids, .. }) if row < ids.len() => ids.get(row),
+            RowNumbers::Ascending(_) => i64::MAX,
             _ => row as i64,
         }
     }
 }
 
-/// The distinct values of a stream, sorted. Memory is in proportion to their number, and never more than all values take.
-pub(crate) fn distinct(mut values: impl Iterator<Item = i64>) -> Vec<i64> {
+/// The distinct ids of a stream, from 0 on. Memory is in proportion to their number, and never more than all ids of the stream take
+/// in 4 bytes, those from 2³² on in 8.
+pub(crate) fn distinct(ids: impl Iterator<Item = i64> + Clone) -> Ids {
+    let low = sorted(ids.clone().filter_map(|id| u32::try_from(id).ok()));
+    let high = sorted(ids.filter(|id| u32::try_from(*id).is_err()));
+    Ids::Collected { low, high }
+}
+
+/// The distinct values of a stream, sorted.
+fn sorted<T: Copy + Ord>(values: impl Iterator<Item = T> + Clone) -> Vec<T> {
     let mut found = Vec::new();
-    let tidy = |found: &mut Vec<i64>| {
+    let tidy = |found: &mut Vec<T>| {
         found.sort_unstable();
         found.dedup();
     };
-    while let Some(value) = values.next() {
+    let count = values.clone().count();
+    for (at, value) in values.enumerate() {
         if found.len() == found.capacity() {
             tidy(&mut found);
             // As many again, or as many as are still to come.
-            let rest = values.size_hint().1.unwrap_or(usize::MAX).saturating_add(1);
-            found.reserve_exact(found.len().max(1 << 16).min(rest));
+            found.reserve_exact(found.len().max(1 << 16).min(count - at));
         }
         found.push(value);
     }
@@ -185,6 +245,10 @@ impl Records {
             }
         }
         Ok(records)
+    }
+
+    pub fn len(&self) -> usize {
+        self.len
     }
 
     fn key_of(&self, record: usize, rows: &RowNumbers) -> (i64, i64) {
@@ -248,6 +312,13 @@ impl Records {
         low
     }
 
+    /// Whether there is a record of a step and a local row, asked for in increasing order from `at` = 0 on.
+    pub fn has(&self, at: &mut usize, step: usize, row: usize, rows: &RowNumbers) -> bool {
+        let target = Records::target(step, row, rows);
+        *at = self.seek(*at, target, rows);
+        *at < self.len && self.key(*at, rows) == target
+    }
+
     /// Visits (record, step, local row) for all rows of the range, by step, then row.
     pub fn for_each<E>(
         &self,
@@ -282,31 +353,48 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    fn stored(ids: &[i64]) -> Ids {
+        Ids::Stored(Array::from_i64(&[ids.len()], ids))
+    }
+
     #[test]
     fn row_numbers_are_found_in_every_order() {
         let far = vec![0, 1, 2, 1 << 40, i64::MAX - 1, i64::MAX];
         let near: Vec<i64> = (10..500).map(|id| 3 * id).collect();
         for ids in [vec![0, 1, 2], vec![3, 5, 9], vec![9, 3, 5], vec![], vec![5], far, near] {
-            let rows = RowNumbers::new(ids.clone()).unwrap();
-            assert_eq!(rows.len(), ids.len());
-            for (row, id) in ids.iter().enumerate() {
-                assert_eq!((rows.number(row), rows.local(*id)), (*id, Some(row)));
+            let mut forms = vec![stored(&ids)];
+            if ids.is_sorted() {
+                forms.push(distinct(ids.iter().copied()));
             }
-            for absent in [7, -1, i64::MIN, i64::MAX - 2] {
-                assert_eq!(rows.local(absent), None);
+            for form in forms {
+                let rows = RowNumbers::new(form).unwrap();
+                assert_eq!(rows.len(), ids.len());
+                for (row, id) in ids.iter().enumerate() {
+                    assert_eq!((rows.number(row), rows.local(*id)), (*id, Some(row)));
+                    assert_eq!(rows.rank(*id), Some(rows.rank_of_row(row)));
+                    assert_eq!(rows.row_of_rank(rows.rank_of_row(row)), Some(row));
+                }
+                for absent in [7, -1, i64::MIN, i64::MAX - 2] {
+                    assert_eq!(rows.local(absent), None);
+                }
             }
         }
-        assert_eq!(RowNumbers::new(vec![4, 1, 4]).unwrap_err(), (0, 2));
-        assert_eq!(RowNumbers::new(vec![4, 4]).unwrap_err(), (0, 1));
+        assert_eq!(RowNumbers::new(stored(&[4, 1, 4])).unwrap_err(), (0, 2));
+        assert_eq!(RowNumbers::new(stored(&[4, 4])).unwrap_err(), (0, 1));
     }
 
     #[test]
-    fn distinct_values_are_sorted_and_few() {
-        assert_eq!(distinct((0..1_000_000).map(|i| (i * 7919) % 5)), [0, 1, 2, 3, 4]);
-        assert_eq!(distinct(std::iter::empty()), [0_i64; 0]);
-        let many = distinct((0..300_000).rev().chain(0..200_000));
-        assert!(many.iter().copied().eq(0..300_000), "{} values", many.len());
-        assert!(many.capacity() < 2 * many.len());
+    fn distinct_ids_are_sorted_and_few() {
+        let of = |ids: &[i64]| distinct(ids.iter().copied()).iter().collect::<Vec<_>>();
+        assert_eq!(distinct((0..1_000_000).map(|i| (i * 7919) % 5)).iter().collect::<Vec<_>>(), [0, 1, 2, 3, 4]);
+        assert_eq!(of(&[]), [0_i64; 0]);
+        let edge = i64::from(u32::MAX);
+        assert_eq!(of(&[i64::MAX, edge + 1, 3, edge, edge + 1, 0]), [0, 3, edge, edge + 1, i64::MAX]);
+        let Ids::Collected { low, high } = distinct((0..300_000).rev().chain(0..200_000)) else {
+            unreachable!()
+        };
+        assert!(low.iter().copied().eq(0..300_000) && high.is_empty(), "{} values", low.len());
+        assert!(low.capacity() < 2 * low.len());
     }
 
     proptest! {
@@ -321,11 +409,11 @@ mod tests {
             if order > 0 {
                 keys.sort_by_key(|key| (key.0 * 31 + key.1).wrapping_mul(shuffle as i64 | 1));
             }
-            let mut ids = distinct(keys.iter().map(|key| key.1));
+            let mut ids: Vec<i64> = distinct(keys.iter().map(|key| key.1)).iter().collect();
             if order > 1 {
                 ids.reverse();
             }
-            let rows = RowNumbers::new(ids).unwrap();
+            let rows = RowNumbers::new(stored(&ids)).unwrap();
             let columns = |pick: fn(&(i64, i64)) -> i64| {
                 Array::from_i64(&[keys.len()], &keys.iter().map(pick).collect::<Vec<_>>())
             };
@@ -342,6 +430,10 @@ mod tests {
             let mut expected: Vec<_> = keys.iter().map(local).filter(|key| range.contains(&key.1)).collect();
             expected.sort();
             prop_assert_eq!(seen, expected);
+            let mut at = 0;
+            for (step, row) in (0..6).flat_map(|step| (0..rows.len()).map(move |row| (step, row))) {
+                prop_assert_eq!(records.has(&mut at, step, row, &rows), records.find(step, row, &rows).is_some());
+            }
             prop_assert_eq!(records.find(9, 0, &rows), None);
         }
     }

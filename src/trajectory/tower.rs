@@ -206,6 +206,23 @@ impl<'a> Tower<'a> {
         Some(self.looked_up_ids(t)?.map(|id| id.and_then(|id| numbers.local(id))))
     }
 
+    /// Visits the rows that were looked up in a step, each once, in increasing order.
+    pub(crate) fn for_each_looked_up(&self, t: usize, mut visit: impl FnMut(usize)) {
+        let numbers = &self.data.numbers;
+        if self.rows() == 0 || !self.has_lookups() {
+            return;
+        }
+        let mut lookups = Lookups::new(true);
+        lookups.load(self, t, &(0..self.rows()));
+        loop {
+            lookups.window.iter().filter_map(|(rank, _)| numbers.row_of_rank(*rank)).for_each(&mut visit);
+            if lookups.through >= lookups.last {
+                return;
+            }
+            lookups.fill(self, lookups.through + 1);
+        }
+    }
+
     /// The rows looked up in a step, as local rows and as often as they were looked up; without padding and without rows
     /// that are not recorded. `None` where lookups are not recorded.
     pub fn lookups(&self, t: usize) -> Option<Vec<i64>> {
@@ -426,38 +443,82 @@ impl<'a> Tower<'a> {
     }
 }
 
+/// Distinct rows of one step whose lookups are counted at a time; in between there may be twice as many. Where a step has many
+/// lookups it is that share of them, so that they are gone through no more than about so many times.
+const WINDOW: usize = 1 << 14;
+const PASSES: usize = 1 << 6;
+
 /// How often each row of a range was looked up in one step, asked for in increasing order of rows.
 struct Lookups {
     known: bool,
-    /// Ranks of the rows (see [`RowNumbers::rank`]): for them, most ids need no search.
-    sorted: Vec<i64>,
+    step: usize,
+    /// Ranks of the rows that were looked up (see [`RowNumbers::rank`]: for them, most ids need no search), in increasing
+    /// order, and how often.
+    window: Vec<(i64, u32)>,
     at: usize,
+    /// The largest rank that the window tells of, and that of the last row of the range.
+    through: i64,
+    last: i64,
 }
 
 impl Lookups {
     fn new(known: bool) -> Self {
-        Lookups { known, sorted: Vec::new(), at: 0 }
+        Lookups { known, step: 0, window: Vec::new(), at: 0, through: 0, last: 0 }
     }
 
     fn load(&mut self, tower: &Tower<'_>, step: usize, rows: &Range<usize>) {
-        self.sorted.clear();
-        self.at = 0;
         let numbers = &tower.data.numbers;
-        let ranks = numbers.rank_of_row(rows.start)..=numbers.rank_of_row(rows.end - 1);
-        if let Some(ids) = tower.looked_up_ids(step) {
-            self.sorted
-                .extend(ids.flatten().filter_map(|id| numbers.rank(id)).filter(|rank| ranks.contains(rank)));
-            self.sorted.sort_unstable();
+        self.step = step;
+        self.last = numbers.rank_of_row(rows.end - 1);
+        self.fill(tower, numbers.rank_of_row(rows.start));
+    }
+
+    /// Counts the lookups of the ranks from `from` on.
+    fn fill(&mut self, tower: &Tower<'_>, from: i64) {
+        let numbers = &tower.data.numbers;
+        self.window.clear();
+        self.at = 0;
+        self.through = self.last;
+        let lookups = tower.data.ids.as_ref().map_or(0, |ids| ids.len() / tower.steps());
+        let window = WINDOW.max(lookups / PASSES);
+        let ids = tower.looked_up_ids(self.step);
+        for rank in ids.into_iter().flatten().flatten().filter_map(|id| numbers.rank(id)) {
+            if rank < from || rank > self.through {
+                continue;
+            }
+            self.window.push((rank, 1));
+            if self.window.len() == 2 * window {
+                self.count_equal();
+                if let Some((rank, _)) = self.window.get(window - 1) {
+                    self.through = *rank;
+                    self.window.truncate(window);
+                }
+            }
         }
+        self.count_equal();
+    }
+
+    fn count_equal(&mut self) {
+        self.window.sort_unstable_by_key(|(rank, _)| *rank);
+        self.window.dedup_by(|next, kept| {
+            let equal = next.0 == kept.0;
+            kept.1 += if equal { next.1 } else { 0 };
+            equal
+        });
     }
 
     fn count(&mut self, tower: &Tower<'_>, row: usize) -> Option<u32> {
+        if !self.known {
+            return None;
+        }
         let rank = tower.data.numbers.rank_of_row(row);
-        while self.sorted.get(self.at).is_some_and(|looked_up| *looked_up < rank) {
+        if rank > self.through {
+            self.fill(tower, rank);
+        }
+        while self.window.get(self.at).is_some_and(|(looked_up, _)| *looked_up < rank) {
             self.at += 1;
         }
-        let rest = &self.sorted[self.at..];
-        let count = rest.iter().take_while(|looked_up| **looked_up == rank).count();
-        self.known.then_some(count as u32)
+        let found = self.window.get(self.at).filter(|(looked_up, _)| *looked_up == rank);
+        Some(found.map_or(0, |(_, count)| *count))
     }
 }

@@ -250,6 +250,11 @@ fn bad_scenarios_and_interactions_are_exit_5_and_leave_nothing() {
         ("an unknown key", good.replacen("dim = 4", "dim = 4\ndimension = 4", 1), "dimension"),
         ("a negative temperature", good.replace("temperature = 0.5", "temperature = -0.5"), "temperature"),
         ("no steps", good.replacen("steps = 12", "steps = 0", 1), "steps"),
+        (
+            "tables beyond memory",
+            good.replacen("rows = ", "rows = 1000000000000", 1),
+            "the memory that is available",
+        ),
     ] {
         assert_ne!(text, good, "{what} is not planted");
         std::fs::write(&scenario, text).unwrap();

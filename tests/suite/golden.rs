@@ -12,6 +12,7 @@ use perpend::rounding::Precision;
 use perpend::scenario::Materialised;
 use perpend::trainer::Trainer;
 use perpend::trajectory::Trajectory;
+use sha2::Digest;
 
 const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/v1");
 
@@ -69,6 +70,53 @@ fn a_flipped_bit_is_noticed_wherever_it_is() {
         std::fs::write(&path, &intact).unwrap();
     }
     assert!(differences(folder.path(), generated()).is_empty());
+}
+
+/// Writes one fixture with another document, under right digests, and reads it.
+fn read_changed(id: &str, document: impl FnOnce(&mut serde_json::Value)) -> perpend::Result<Fixture> {
+    let folder = tempfile::tempdir().unwrap();
+    let mut sums = String::new();
+    let mut document = Some(document);
+    for (path, bytes) in generated().iter().filter(|(path, _)| path.with_extension("") == Path::new(id)) {
+        let mut bytes = bytes.clone();
+        if path.extension().is_some_and(|extension| extension == "json") {
+            let mut value = serde_json::from_slice(&bytes).unwrap();
+            document.take().unwrap()(&mut value);
+            bytes = serde_json::to_vec(&value).unwrap();
+        }
+        let digest: String = sha2::Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+        sums += &format!("{digest}  {}\n", path.display());
+        std::fs::create_dir_all(folder.path().join(path.parent().unwrap())).unwrap();
+        std::fs::write(folder.path().join(path), bytes).unwrap();
+    }
+    std::fs::write(folder.path().join(SUMS), sums).unwrap();
+    Folder::open(folder.path())?.read(id)
+}
+
+#[test]
+fn documents_that_ask_for_too_much_are_refused_before_anything_is_made() {
+    let id = "gradient-orthogonality/near-parallel";
+    read_changed(id, |_| {}).unwrap();
+    let refused = |message: &str, change: &dyn Fn(&mut serde_json::Value)| {
+        let error = read_changed(id, change).unwrap_err();
+        assert!(error.is_input() && error.to_string().contains(message), "{error}\nis not\n{message}");
+    };
+    let rows = 1_000_000_000_000_u64;
+    refused("item: 1000000000000 rows: expected tables of at most ", &|document| {
+        document["scenario"]["item"]["rows"] = rows.into();
+        document["scenario"]["item"]["initial"] = serde_json::json!({"kind": "normal", "std": 1.0});
+    });
+    refused("sampler: 1000000000000 steps: expected batches of at most ", &|document| {
+        document["scenario"]["steps"] = rows.into();
+        document["scenario"].as_object_mut().unwrap().remove("batches");
+    });
+    // Whatever a document names, only what is listed is read, and only what is in the folder is listed.
+    refused("expected a file that SHA256SUMS lists", &|document| document["values"] = "/dev/zero".into());
+    let folder = tempfile::tempdir().unwrap();
+    for name in ["/dev/zero", "../outside", "./here"] {
+        std::fs::write(folder.path().join(SUMS), format!("00  {name}\n")).unwrap();
+        assert!(Folder::open(folder.path()).unwrap_err().is_input(), "{name}");
+    }
 }
 
 #[test]

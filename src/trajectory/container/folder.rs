@@ -10,7 +10,7 @@
 use std::path::Path;
 
 use super::npy::Header;
-use super::steps::{self, Head, Step};
+use super::steps::{self, Head, Source, Step};
 use super::{Contents, json, map, safetensors};
 use crate::error::{Error, Result};
 use crate::trajectory::Side;
@@ -50,19 +50,19 @@ fn count(folder: &Path, wanted: impl Fn(&str) -> bool) -> Result<usize> {
     names(folder)?.try_fold(0, |count, name| Ok(count + usize::from(wanted(&name?))))
 }
 
-fn text_of(path: &Path) -> Result<String> {
+/// Reads a file of text, given where it stands.
+fn text_of<T>(path: &Path, read: impl FnOnce(&str, &str) -> Result<T>) -> Result<T> {
     let map = map(path)?;
     if map.len() > LONGEST_HEADER {
         let found = format!("{} bytes", map.len());
         return Err(Error::input(path.display(), format!("at most {LONGEST_HEADER} bytes"), found));
     }
     let text = std::str::from_utf8(&map).map_err(|_| Error::input(path.display(), "text in UTF-8", "other bytes"))?;
-    Ok(text.to_owned())
+    read(&path.display().to_string(), text)
 }
 
 fn read_steps(folder: &Path, place: &str, steps: usize) -> Result<Contents> {
-    let header = folder.join(HEADER);
-    let head = Head::read(&header.display().to_string(), &text_of(&header)?)?;
+    let head = text_of(&folder.join(HEADER), Head::read)?;
     steps::join(place, head, &|visit| {
         (0..steps).try_for_each(|index| {
             let path = folder.join(format!("step-{index:06}.safetensors"));
@@ -70,8 +70,9 @@ fn read_steps(folder: &Path, place: &str, steps: usize) -> Result<Contents> {
             if !path.exists() {
                 return Err(Error::input(place, format!("{steps} steps without gaps"), "no such file"));
             }
-            let contents = safetensors::read(&place, &map(&path)?)?;
-            visit(Step { place, contents })
+            let Contents { arrays, foreign, .. } = safetensors::read(&place, &map(&path)?)?;
+            let arrays = arrays.into_iter().map(|(name, array)| (name, Source::Array(array))).collect();
+            visit(Step { place, arrays, foreign })
         })
     })
 }
@@ -99,7 +100,7 @@ fn read_arrays(folder: &Path, place: &str) -> Result<Contents> {
     }
     let metadata = folder.join(METADATA);
     if metadata.exists() {
-        contents.metadata = json::metadata(&metadata.display().to_string(), &text_of(&metadata)?, false)?;
+        contents.metadata = text_of(&metadata, |at, text| json::metadata(at, text, false))?;
     }
     Ok(contents)
 }

@@ -1,15 +1,18 @@
-//! JSON without a tree in memory: objects as pairs of a name and a text that is not parsed yet, nested lists of numbers as arrays.
+//! JSON without a tree in memory: objects as pairs of a name and a text that is not parsed yet, nested lists of numbers written
+//! out number by number.
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::io::Write;
 
 use serde::Deserialize;
 use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
-use super::{LONGEST_METADATA, MOST_ARRAYS, MOST_AXES, beginning};
+use super::spool::{self, Spool};
+use super::{Found, LONGEST_METADATA, LONGEST_NAME, MOST_ARRAYS, MOST_AXES, beginning};
 use crate::error::{Error, Result};
-use crate::trajectory::array::{Array, Element};
+use crate::trajectory::array::Element;
 
 /// The pairs of an object in their order, at most one more than there may be arrays; a key may come twice.
 #[derive(Debug, Default)]
@@ -25,12 +28,15 @@ impl<'de> Deserialize<'de> for Entries<'de> {
             }
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> std::result::Result<Entries<'de>, A::Error> {
                 let mut entries = Vec::new();
-                while let Some(entry) = map.next_entry()? {
+                while let Some((name, value)) = map.next_entry::<&'de RawValue, _>()? {
                     // Metadata is not an array.
                     if entries.len() > MOST_ARRAYS {
                         return Err(A::Error::custom(format!("more than {MOST_ARRAYS} arrays")));
                     }
-                    entries.push(entry);
+                    if name.get().len() > LONGEST_NAME {
+                        return Err(A::Error::custom(format!("a name of more than {LONGEST_NAME} bytes")));
+                    }
+                    entries.push((serde_json::from_str(name.get()).map_err(A::Error::custom)?, value));
                 }
                 Ok(Entries(entries))
             }
@@ -41,7 +47,12 @@ impl<'de> Deserialize<'de> for Entries<'de> {
 
 /// Parses a JSON text of a given type; `expected` says what it should have been.
 pub(super) fn parse<'a, T: Deserialize<'a>>(place: &str, expected: &str, text: &'a str) -> Result<T> {
-    serde_json::from_str(text).map_err(|error| Error::input(place, expected, format!("a JSON error: {error}")))
+    serde_json::from_str(text).map_err(|error| Error::input(place, expected, said(&error)))
+}
+
+/// An error, which may quote a whole file.
+fn said(error: &serde_json::Error) -> String {
+    beginning(&format!("a JSON error: {error}"))
 }
 
 /// Header metadata: an object of strings. Where people write it by hand (`strict` unset), another value stands for its JSON text.
@@ -64,68 +75,121 @@ pub(super) fn metadata(place: &str, text: &str, strict: bool) -> Result<BTreeMap
     pairs.into_iter().map(pair).collect::<Option<_>>().ok_or_else(refused)
 }
 
-/// Reads a number or nested lists of numbers as an array.
+/// How long every list is made, and the bytes that make it so long.
+pub(super) struct Filling<'a> {
+    pub widest: &'a [usize],
+    pub value: &'a [u8],
+}
+
+/// Reads a number or nested lists of numbers, and writes each of them to `out` as soon as it is read. Returns the shape, which is
+/// that of the text, filled up or not.
 ///
 /// # Errors
-/// Where lists of one depth have different lengths, or an entry is not a number of the element type.
-pub(super) fn array(element: Element, text: &RawValue) -> serde_json::Result<Array> {
-    let mut nested = Nested { element, rank: None, shape: Vec::new(), bytes: Vec::new() };
+/// Where lists of one depth have different lengths, or an entry is not a number of the element type; where `out` cannot be written.
+pub(super) fn numbers(
+    place: &str,
+    element: Element,
+    text: &RawValue,
+    filling: Option<Filling<'_>>,
+    out: &mut dyn Write,
+) -> Result<Vec<usize>> {
+    let mut nested = Nested { element, rank: None, shape: Vec::new(), filling, out, encoded: Vec::new(), failed: None };
     let mut deserializer = serde_json::Deserializer::from_str(text.get());
-    At { nested: &mut nested, depth: 0 }.deserialize(&mut deserializer)?;
-    if nested.rank.is_some_and(|rank| rank != nested.shape.len()) {
-        return Err(serde_json::Error::custom(UNEVEN));
+    let read = At { nested: &mut nested, depth: 0 }.deserialize(&mut deserializer);
+    if let Some(error) = nested.failed {
+        return Err(spool::failed(place, &error));
     }
-    let shape: Vec<usize> = nested.shape.into_iter().map(|length| length.unwrap_or(0)).collect();
-    Ok(Array::owned(element, &shape, nested.bytes))
+    let refused = |found: String| Error::input(place, "a number or nested lists of numbers", found);
+    read.map_err(|error| refused(said(&error)))?;
+    if nested.rank.is_some_and(|rank| rank != nested.shape.len()) {
+        return Err(refused(UNEVEN.to_owned()));
+    }
+    Ok(nested.shape.into_iter().map(|length| length.unwrap_or(0)).collect())
+}
+
+/// The same as an array, in a temporary file.
+///
+/// # Errors
+/// As [`numbers`].
+pub(super) fn array(place: &str, element: Element, text: &RawValue) -> Result<Found> {
+    let mut spool = Spool::new(place)?;
+    let shape = numbers(place, element, text, None, &mut spool)?;
+    let shape: Vec<u64> = shape.into_iter().map(|axis| axis as u64).collect();
+    spool.array(place, element, &shape)
 }
 
 const UNEVEN: &str = "lists of one depth have different lengths";
 
 /// What is known of an array while its text is read.
-struct Nested {
+struct Nested<'a> {
     element: Element,
     rank: Option<usize>,
     /// The length of each axis, once a list of that depth has ended.
     shape: Vec<Option<usize>>,
-    bytes: Vec<u8>,
+    filling: Option<Filling<'a>>,
+    out: &'a mut dyn Write,
+    encoded: Vec<u8>,
+    /// Why `out` could not be written.
+    failed: Option<std::io::Error>,
 }
 
-struct At<'a> {
-    nested: &'a mut Nested,
+impl Nested<'_> {
+    fn write<E: serde::de::Error>(&mut self, count: usize, bytes: Option<&[u8]>) -> std::result::Result<(), E> {
+        let bytes = bytes.unwrap_or(&self.encoded);
+        (0..count).try_for_each(|_| self.out.write_all(bytes)).map_err(|error| {
+            self.failed = Some(error);
+            E::custom("cannot write")
+        })
+    }
+
+    /// Fills a list of `count` entries up.
+    fn fill<E: serde::de::Error>(&mut self, depth: usize, count: usize) -> std::result::Result<(), E> {
+        let Some(Filling { widest, value }) = self.filling else {
+            return Ok(());
+        };
+        let Some((length, inner)) = widest.get(depth..).and_then(|axes| axes.split_first()) else {
+            return Ok(());
+        };
+        self.write(length.saturating_sub(count) * inner.iter().product::<usize>(), Some(value))
+    }
+}
+
+struct At<'a, 'b> {
+    nested: &'a mut Nested<'b>,
     depth: usize,
 }
 
-impl At<'_> {
+impl At<'_, '_> {
     fn number<E: serde::de::Error>(self, real: f64, whole: Option<i64>) -> std::result::Result<(), E> {
         let nested = self.nested;
         if *nested.rank.get_or_insert(self.depth) != self.depth {
             return Err(E::custom(UNEVEN));
         }
-        let out = &mut nested.bytes;
+        nested.encoded.clear();
         match nested.element {
             Element::I64 => {
                 let whole = whole.ok_or_else(|| E::custom(format!("expected a 64-bit integer, found {real}")))?;
-                out.extend_from_slice(&whole.to_le_bytes());
+                nested.encoded.extend_from_slice(&whole.to_le_bytes());
             }
             Element::I32 => {
                 let whole = whole.and_then(|whole| i32::try_from(whole).ok());
                 let whole = whole.ok_or_else(|| E::custom(format!("expected a 32-bit integer, found {real}")))?;
-                out.extend_from_slice(&whole.to_le_bytes());
+                nested.encoded.extend_from_slice(&whole.to_le_bytes());
             }
-            float => float.encode(&[real], out),
+            float => float.encode(&[real], &mut nested.encoded),
         }
-        Ok(())
+        nested.write(1, None)
     }
 }
 
-impl<'de> DeserializeSeed<'de> for At<'_> {
+impl<'de> DeserializeSeed<'de> for At<'_, '_> {
     type Value = ();
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> std::result::Result<(), D::Error> {
         deserializer.deserialize_any(self)
     }
 }
 
-impl<'de> Visitor<'de> for At<'_> {
+impl<'de> Visitor<'de> for At<'_, '_> {
     type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -156,6 +220,7 @@ impl<'de> Visitor<'de> for At<'_> {
         while list.next_element_seed(At { nested, depth: depth + 1 })?.is_some() {
             count += 1;
         }
+        nested.fill(depth, count)?;
         match *nested.shape[depth].get_or_insert(count) == count {
             true => Ok(()),
             false => Err(A::Error::custom(UNEVEN)),

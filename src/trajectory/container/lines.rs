@@ -12,8 +12,8 @@ use std::sync::Arc;
 
 use memmap2::Mmap;
 
-use super::steps::{self, Head, Step};
-use super::{Contents, Found, json};
+use super::steps::{self, Head, Source, Step};
+use super::{Contents, json};
 use crate::error::{Error, Result};
 use crate::trajectory::Side;
 use crate::trajectory::array::Element;
@@ -48,18 +48,14 @@ pub(super) fn read(place: &str, map: &Arc<Mmap>) -> Result<Contents> {
         numbered().skip(1).try_for_each(|(number, line)| {
             let place = format!("{place}: line {number}");
             let json::Entries(entries) = json::parse(&place, "a step {\"q\": [[…]], …}", line)?;
-            let mut contents = Contents::default();
+            let mut step = Step { place, ..Step::default() };
             for (name, text) in entries {
-                let array = json::array(element(&name), text).map_err(|error| {
-                    Error::input(
-                        format!("{place}: {name}"),
-                        "a number or nested lists of numbers",
-                        format!("a JSON error: {error}"),
-                    )
-                })?;
-                contents.insert(&place, &name, Found::Array(array))?;
+                let source = Source::Text(element(&name), text);
+                if step.arrays.insert(name.clone(), source).is_some() {
+                    return Err(Error::input(format!("{}: {name}", step.place), "one array of this name", "two"));
+                }
             }
-            visit(Step { place, contents })
+            visit(step)
         })
     })
 }

@@ -8,8 +8,7 @@
 //! | [`folder`] | a folder | per-step files, joined in nameless temporary files; or `.npy` files |
 //!
 //! What a reader takes from memory is at most about twice the size of what it reads, plus a constant that follows from the
-//! limits below: nothing is allocated because a header says so. Data that have to be unpacked or joined go to disk. (Walking
-//! a tower decodes one row at a time at least, at 8 bytes a number: with few steps of very wide rows that is more.)
+//! limits below: nothing is allocated because a header says so. Data that have to be unpacked or joined go to disk.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -43,6 +42,9 @@ const MOST_ARRAYS: usize = 4096;
 /// NumPy's own limit is 64; no array of the format has more than a handful.
 const MOST_AXES: usize = 32;
 
+/// Names are copied into several places.
+const LONGEST_NAME: usize = 256;
+
 /// Metadata are read into several places (common settings, those of each tower, JSON inside of them).
 const LONGEST_METADATA: usize = 1 << 16;
 
@@ -65,6 +67,10 @@ impl Contents {
     fn insert(&mut self, place: &str, name: &str, found: Found) -> Result<()> {
         if self.arrays.len() + self.foreign.len() >= MOST_ARRAYS {
             return Err(Error::input(place, format!("at most {MOST_ARRAYS} arrays"), "more"));
+        }
+        if name.len() > LONGEST_NAME {
+            let expected = format!("names of at most {LONGEST_NAME} bytes");
+            return Err(Error::input(place, expected, beginning(name)));
         }
         if self.arrays.contains_key(name) || self.foreign.contains_key(name) {
             return Err(Error::input(format!("{place}: {name}"), "one array of this name", "two"));

@@ -10,6 +10,9 @@
 use std::collections::BTreeMap;
 use std::io::Write;
 
+use serde_json::value::RawValue;
+
+use super::json::Filling;
 use super::spool::{self, Spool};
 use super::{Contents, Found, json};
 use crate::error::{Error, Result};
@@ -30,11 +33,11 @@ const LARGEST_FILLING: u64 = 64;
 const SMALL: u64 = 1 << 20;
 
 /// What stands before the steps: `{"perpend": "1", "metadata": {…}, "row_ids": {…}, "dtypes": {…}}`, all but the first optional.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(super) struct Head {
     pub metadata: BTreeMap<String, String>,
     /// `item/row_ids` and `user/row_ids`.
-    pub row_ids: Vec<(String, Array)>,
+    pub row_ids: Vec<(String, Found)>,
     /// The element types of arrays that are written as text, by name.
     pub elements: BTreeMap<String, Element>,
 }
@@ -48,7 +51,7 @@ impl Head {
             let at = format!("{place}: {key}");
             let value = value.get();
             match key.as_str() {
-                "perpend" => version = Some(value.trim_matches('"').to_owned()),
+                "perpend" => version = Some(super::beginning(value.trim_matches('"'))),
                 "metadata" => head.metadata = json::metadata(&at, value, false)?,
                 "row_ids" => {
                     let json::Entries(towers) = json::parse(&at, "an object of lists", value)?;
@@ -58,10 +61,7 @@ impl Head {
                         } else {
                             format!("{tower}/row_ids")
                         };
-                        let rows = json::array(Element::I64, list);
-                        let rows =
-                            rows.map_err(|error| Error::input(&at, "lists of rows", format!("a JSON error: {error}")))?;
-                        head.row_ids.push((name, rows));
+                        head.row_ids.push((name, json::array(&at, Element::I64, list)?));
                     }
                 }
                 "dtypes" => {
@@ -84,13 +84,76 @@ impl Head {
 }
 
 /// One step: where it stands, and its arrays.
-pub(super) struct Step {
+#[derive(Default)]
+pub(super) struct Step<'a> {
     pub place: String,
-    pub contents: Contents,
+    pub arrays: BTreeMap<String, Source<'a>>,
+    pub foreign: BTreeMap<String, String>,
+}
+
+/// The array of one step.
+pub(super) enum Source<'a> {
+    Array(Array),
+    /// A number or nested lists of numbers, to be read as the element type.
+    Text(Element, &'a RawValue),
+}
+
+impl Source<'_> {
+    fn element(&self) -> Element {
+        match self {
+            Source::Array(array) => array.element(),
+            Source::Text(element, _) => *element,
+        }
+    }
+
+    /// Writes the bytes, with every axis filled up to that of `filling`, and returns the shape without what was filled up.
+    fn write(&self, place: &str, filling: Option<Filling<'_>>, out: &mut dyn Write) -> Result<Vec<usize>> {
+        let array = match self {
+            Source::Array(array) => array,
+            Source::Text(element, text) => return json::numbers(place, *element, text, filling, out),
+        };
+        let (bytes, shape) = (array.as_bytes(), array.shape());
+        let written = match filling {
+            Some(Filling { widest, value }) => filled(bytes, shape, widest, value, out),
+            None => out.write_all(bytes),
+        };
+        written.map_err(|error| spool::failed(place, &error))?;
+        Ok(shape.to_vec())
+    }
+
+    /// The shape; for a single number also that number, as an integer.
+    fn examine(&self, place: &str) -> Result<(Vec<usize>, Option<i64>)> {
+        let mut first = First(Vec::new());
+        let shape = match self {
+            Source::Array(array) => array.shape().to_vec(),
+            Source::Text(element, text) => json::numbers(place, *element, text, None, &mut first)?,
+        };
+        let number = shape.is_empty().then(|| match self {
+            Source::Array(array) => array.integer(0),
+            Source::Text(element, _) => Array::owned(*element, &[], first.0).integer(0),
+        });
+        Ok((shape, number))
+    }
+}
+
+/// Keeps the first number that is written, forgets the rest.
+struct First(Vec<u8>);
+
+impl Write for First {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        if self.0.is_empty() {
+            self.0.extend_from_slice(bytes);
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
 }
 
 /// What is done with each step.
-pub(super) type Visit<'a> = &'a mut dyn FnMut(Step) -> Result<()>;
+pub(super) type Visit<'a> = &'a mut dyn FnMut(Step<'_>) -> Result<()>;
 
 /// An array over all steps, as far as it is known.
 struct Column {
@@ -105,13 +168,12 @@ struct Column {
 }
 
 impl Column {
-    fn new(array: &Array) -> Column {
-        Column { element: array.element(), shape: array.shape().to_vec(), steps: 0, elements: 0, counts: true }
+    fn new(element: Element, shape: &[usize]) -> Column {
+        Column { element, shape: shape.to_vec(), steps: 0, elements: 0, counts: true }
     }
 
     /// Adds the array of one more step. `false` where it does not fit the others.
-    fn add(&mut self, base: &str, array: &Array) -> bool {
-        let found = array.shape();
+    fn add(&mut self, base: &str, element: Element, found: &[usize], number: Option<i64>) -> bool {
         let records = RECORDS.contains(&base);
         let varies = records || fill(base).is_some();
         // Written as text, an empty list does not tell its further axes.
@@ -125,14 +187,14 @@ impl Column {
             true => same_rank && (!records || found.get(1..) == self.shape.get(1..)),
             false => found == self.shape,
         };
-        if !fits || array.element() != self.element {
+        if !fits || element != self.element {
             return false;
         }
         if !empty {
             self.shape.iter_mut().zip(found).for_each(|(widest, length)| *widest = (*widest).max(*length));
         }
-        self.counts &= found.is_empty() && array.integer(0) == self.steps as i64;
-        self.elements += array.len() as u64;
+        self.counts &= number == Some(self.steps as i64);
+        self.elements += found.iter().product::<usize>() as u64;
         self.steps += 1;
         true
     }
@@ -186,24 +248,22 @@ pub(super) fn join(place: &str, head: Head, each: &dyn Fn(Visit<'_>) -> Result<(
     let mut index = 0_u64;
     each(&mut |step| {
         for (name, spool) in &mut spools {
-            let (column, found) = (&columns[*name], step.contents.arrays.get(*name));
+            let (column, found) = (&columns[*name], step.arrays.get(*name));
+            let at = format!("{}: {name}", step.place);
             // Whatever was there in the first visit is gone only if somebody changes the files meanwhile.
-            let changed = || Error::input(&step.place, format!("{name} as when the header was read"), "another array");
-            let array = found.filter(|array| array.element() == column.element).ok_or_else(changed)?;
-            let failed = |error: std::io::Error| spool::failed(&step.place, &error);
-            match fill(base(name)) {
-                Some(value) => {
-                    let mut filling = Vec::new();
-                    column.element.encode(&[value], &mut filling);
-                    filled(array.as_bytes(), array.shape(), &column.shape, &filling, spool).map_err(failed)?;
-                }
-                None => spool.write_all(array.as_bytes()).map_err(failed)?,
-            }
+            let changed = || Error::input(&at, "the array that was there before", "another one");
+            let source = found.filter(|source| source.element() == column.element).ok_or_else(changed)?;
+            let mut value = Vec::new();
+            column.element.encode(fill(base(name)).as_slice(), &mut value);
+            let filling = fill(base(name)).map(|_| Filling { widest: &column.shape, value: &value });
+            let shape = source.write(&at, filling, spool)?;
             if let Some((count, spool)) =
                 name.strip_suffix("id").and_then(|stem| row_steps.get_mut(&format!("{stem}step")))
             {
-                *count += array.len() as u64;
-                (0..array.len()).try_for_each(|_| spool.write_all(&index.to_le_bytes())).map_err(failed)?;
+                let records: usize = shape.iter().product();
+                *count += records as u64;
+                let written = (0..records).try_for_each(|_| spool.write_all(&index.to_le_bytes()));
+                written.map_err(|error| spool::failed(&at, &error))?;
             }
         }
         index += 1;
@@ -221,7 +281,7 @@ pub(super) fn join(place: &str, head: Head, each: &dyn Fn(Visit<'_>) -> Result<(
         contents.insert(place, &name, spool.array(&format!("{place}: {name}"), Element::I64, &[count])?)?;
     }
     for (name, rows) in head.row_ids {
-        contents.insert(place, &name, Found::Array(rows))?;
+        contents.insert(place, &name, rows)?;
     }
     Ok(contents)
 }
@@ -235,19 +295,17 @@ fn columns(
     let mut columns: BTreeMap<String, Column> = BTreeMap::new();
     let mut index = 0;
     each(&mut |step| {
-        for (name, array) in &step.contents.arrays {
+        for (name, source) in &step.arrays {
+            let at = format!("{}: {name}", step.place);
             if index > 0 && !columns.contains_key(name) {
-                return Err(Error::input(
-                    format!("{}: {name}", step.place),
-                    "no such array, as in the first step",
-                    "one",
-                ));
+                return Err(Error::input(at, "no such array, as in the first step", "one"));
             }
-            let column = columns.entry(name.clone()).or_insert_with(|| Column::new(array));
-            if !column.add(base(name), array) {
+            let (shape, number) = source.examine(&at)?;
+            let column = columns.entry(name.clone()).or_insert_with(|| Column::new(source.element(), &shape));
+            if !column.add(base(name), source.element(), &shape, number) {
                 let expected = format!("{} of shape {:?}, as in the steps before", column.element, column.shape);
-                let found = format!("{} of shape {:?}", array.element(), array.shape());
-                return Err(Error::input(format!("{}: {name}", step.place), expected, found));
+                let found = format!("{} of shape {shape:?}", source.element());
+                return Err(Error::input(at, expected, found));
             }
         }
         index += 1;
@@ -255,7 +313,7 @@ fn columns(
             let at = format!("{}: {name}", step.place);
             return Err(Error::input(at, "an array, as in the first step", "none"));
         }
-        for (name, element) in step.contents.foreign {
+        for (name, element) in step.foreign {
             if !contents.foreign.contains_key(&name) {
                 contents.insert(place, &name, Found::Foreign(element))?;
             }
@@ -269,13 +327,7 @@ fn columns(
 }
 
 /// Writes `bytes`, an array of the given shape, with every axis filled up to that of `widest`.
-fn filled(
-    bytes: &[u8],
-    shape: &[usize],
-    widest: &[usize],
-    filling: &[u8],
-    out: &mut impl Write,
-) -> std::io::Result<()> {
+fn filled(bytes: &[u8], shape: &[usize], widest: &[usize], filling: &[u8], out: &mut dyn Write) -> std::io::Result<()> {
     if shape == widest {
         return out.write_all(bytes);
     }

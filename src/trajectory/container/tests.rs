@@ -1,16 +1,18 @@
 //! Every form holds the same arrays, says what is wrong with it, and cannot be made to panic or to claim what it has not.
 
 use std::collections::BTreeMap;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use proptest::prelude::*;
-use rawzip::{CompressionMethod, ZipArchiveWriter};
+use rawzip::CompressionMethod;
 
+use self::forms::{json_lines, npy, npy_header, npz, write_npy_folder, zip};
 use super::*;
 use crate::audit::audit;
 use crate::report::json::audit_body;
 use crate::trajectory::{Element, Side, Trajectory};
+
+mod forms;
 
 type Arrays = BTreeMap<String, Array>;
 type Strings = BTreeMap<String, String>;
@@ -24,74 +26,6 @@ fn report(path: &Path) -> serde_json::Value {
     let mut body = audit_body(&audit(&Trajectory::open(path).unwrap()).unwrap());
     body.as_object_mut().unwrap().remove("file");
     body
-}
-
-// ---- Writers of the other forms ----
-
-fn npy(array: &Array) -> Vec<u8> {
-    let descr = match array.element() {
-        Element::F64 => "<f8",
-        Element::F32 => "<f4",
-        Element::F16 => "<f2",
-        Element::Bf16 => "<V2",
-        Element::I64 => "<i8",
-        Element::I32 => "<i4",
-    };
-    let axes: String = array.shape().iter().map(|axis| format!("{axis},")).collect();
-    let mut bytes = npy_header(&format!("{{'descr': '{descr}', 'fortran_order': False, 'shape': ({axes}), }}"));
-    bytes.extend_from_slice(array.as_bytes());
-    bytes
-}
-
-fn npy_header(text: &str) -> Vec<u8> {
-    let mut bytes = [npy::MAGIC, &[1, 0], &(text.len() as u16).to_le_bytes()].concat();
-    bytes.extend_from_slice(text.as_bytes());
-    bytes
-}
-
-/// A zip archive with right checksums.
-fn zip(entries: &[(&str, Vec<u8>)], method: CompressionMethod) -> Vec<u8> {
-    let mut writer = ZipArchiveWriter::new(Vec::new());
-    for (name, data) in entries {
-        let (mut entry, config) = writer.new_file(*name).compression_method(method).start().unwrap();
-        let descriptor = if method == CompressionMethod::DEFLATE {
-            let mut encoder = flate2::write::DeflateEncoder::new(&mut entry, flate2::Compression::fast());
-            let mut out = config.wrap(&mut encoder);
-            out.write_all(data).unwrap();
-            let (_, descriptor) = out.finish().unwrap();
-            encoder.finish().unwrap();
-            descriptor
-        } else {
-            let mut out = config.wrap(&mut entry);
-            out.write_all(data).unwrap();
-            out.finish().unwrap().1
-        };
-        entry.finish(descriptor).unwrap();
-    }
-    writer.finish().unwrap()
-}
-
-fn object(metadata: &Strings) -> String {
-    serde_json::to_string(metadata).unwrap()
-}
-
-fn npz(metadata: &Strings, arrays: &Arrays, method: CompressionMethod) -> Vec<u8> {
-    let text = object(metadata);
-    let mut header = npy_header(&format!("{{'descr': '|S{}', 'fortran_order': False, 'shape': (), }}", text.len()));
-    header.extend_from_slice(text.as_bytes());
-    let names: Vec<String> = arrays.keys().map(|name| format!("{name}.npy")).collect();
-    let mut entries = vec![("metadata.npy", header)];
-    entries.extend(names.iter().map(String::as_str).zip(arrays.values().map(npy)));
-    zip(&entries, method)
-}
-
-fn write_npy_folder(folder: &Path, metadata: &Strings, arrays: &Arrays) {
-    for (name, array) in arrays {
-        let path = folder.join(format!("{name}.npy"));
-        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-        std::fs::write(path, npy(array)).unwrap();
-    }
-    std::fs::write(folder.join("metadata.json"), object(metadata)).unwrap();
 }
 
 /// `q` beside `q_next`, as folders of steps have it, and every array cut into its steps.
@@ -121,37 +55,6 @@ fn step_of(array: &Array, step: usize) -> Array {
     Array::owned(one.element(), &one.shape()[1..], one.as_bytes().to_vec())
 }
 
-fn write_steps(folder: &Path, metadata: &Strings, steps: &[Arrays]) {
-    std::fs::write(folder.join("header.json"), format!(r#"{{"perpend": "1", "metadata": {}}}"#, object(metadata)))
-        .unwrap();
-    for (index, arrays) in steps.iter().enumerate() {
-        let path = folder.join(format!("step-{index:06}.safetensors"));
-        write_arrays(&path, true, &Strings::new(), arrays).unwrap();
-    }
-}
-
-fn list(array: &Array, start: usize, shape: &[usize]) -> serde_json::Value {
-    match shape.split_first() {
-        None if array.element().is_integer() => array.integer(start).into(),
-        None => array.value(start).into(),
-        Some((length, inner)) => {
-            let stride: usize = inner.iter().product();
-            (0..*length).map(|entry| list(array, start + entry * stride, inner)).collect()
-        }
-    }
-}
-
-fn json_lines(metadata: &Strings, steps: &[Arrays]) -> String {
-    let dtypes: Strings = steps[0].iter().map(|(name, array)| (name.clone(), array.element().to_string())).collect();
-    let mut text = format!(r#"{{"perpend": "1", "metadata": {}, "dtypes": {}}}"#, object(metadata), object(&dtypes));
-    for arrays in steps {
-        let step: serde_json::Map<String, serde_json::Value> =
-            arrays.iter().map(|(name, array)| (name.clone(), list(array, 0, array.shape()))).collect();
-        text += &format!("\n{}", serde_json::Value::Object(step));
-    }
-    text
-}
-
 /// Writes the run in every form; those of the second list are in the pair form, of which the last is the safetensors file.
 fn every_form(folder: &Path, source: &Path) -> (Vec<PathBuf>, Vec<PathBuf>) {
     let (metadata, arrays) = read_arrays(source).unwrap();
@@ -165,7 +68,7 @@ fn every_form(folder: &Path, source: &Path) -> (Vec<PathBuf>, Vec<PathBuf>) {
     let cut = |step| pairs.iter().map(|(name, array)| (name.clone(), step_of(array, step))).collect();
     let steps: Vec<Arrays> = (0..count).map(cut).collect();
     std::fs::create_dir(at("steps")).unwrap();
-    write_steps(&at("steps"), &metadata, &steps);
+    forms::write_steps(&at("steps"), &metadata, "{}", &steps);
     write_arrays(&at("pairs"), false, &metadata, &pairs).unwrap();
     let mut paired = vec![at("steps"), at("pairs")];
     let text = json_lines(&metadata, &steps);
@@ -340,7 +243,7 @@ fn tiny_steps() -> (Strings, Vec<Arrays>) {
 fn an_interrupted_recording_is_read_as_far_as_it_went() {
     let folder = tempfile::tempdir().unwrap();
     let (metadata, steps) = tiny_steps();
-    write_steps(folder.path(), &metadata, &steps[..2]);
+    forms::write_steps(folder.path(), &metadata, "{}", &steps[..2]);
     std::fs::write(folder.path().join(".step-000002.safetensors.x.tmp"), "half a file").unwrap();
     let trajectory = Trajectory::open(folder.path()).unwrap();
     assert_eq!(trajectory.towers()[0].steps(), 2);
@@ -352,7 +255,7 @@ fn folders_that_do_not_fit_are_named() {
     let (metadata, steps) = tiny_steps();
     let fails = |change: &dyn Fn(&Path), message: &str| {
         let folder = tempfile::tempdir().unwrap();
-        write_steps(folder.path(), &metadata, &steps);
+        forms::write_steps(folder.path(), &metadata, "{}", &steps);
         change(folder.path());
         let error = Trajectory::open(folder.path()).unwrap_err();
         let found = error.to_string().replace(&folder.path().display().to_string(), "FOLDER");
@@ -409,7 +312,7 @@ fn npz_files_that_do_not_fit_are_named() {
         entry(&format!("{{'descr': '{descr}', 'fortran_order': {order}, 'shape': {shape}, }}"))
     };
     for method in [CompressionMethod::STORE, CompressionMethod::DEFLATE] {
-        let one = |data: Vec<u8>| zip(&[("q.npy", data)], method);
+        let one = |data: Vec<u8>| zip([("q.npy", data, method)]);
         assert_eq!(opened(&one(npy(&array))).unwrap().arrays["q"], array);
         npz_fails(
             &one(stated("<f4", "True", "(2, 1)")),
@@ -435,13 +338,16 @@ fn npz_files_that_do_not_fit_are_named() {
         );
         npz_fails(&one(b"\x93NUMPY\x02\x00\xff\xff\xff\xff".to_vec()), "q: expected a header of at most 10000 bytes");
         npz_fails(&one(b"no magic".to_vec()), "q: expected a NumPy array (.npy), found content of another kind");
-        npz_fails(&zip(&[("run/data.pkl", vec![0x80]), ("run/data/0", vec![])], method), "as in a PyTorch checkpoint");
         npz_fails(
-            &zip(&[("q.npy", npy(&array)), ("q.npy", npy(&array))], method),
+            &zip([("run/data.pkl", vec![0x80], method), ("run/data/0", vec![], method)]),
+            "as in a PyTorch checkpoint",
+        );
+        npz_fails(
+            &zip([("q.npy", npy(&array), method), ("q.npy", npy(&array), method)]),
             "q: expected one array of this name, found two",
         );
         npz_fails(
-            &zip(&[("metadata.npy", npy(&array))], method),
+            &zip([("metadata.npy", npy(&array), method)]),
             "metadata: expected one string, found an array of shape [2, 1, 1]",
         );
         let foreign = opened(&one(stated(">f4", "False", "(2,)"))).unwrap().foreign;
@@ -454,7 +360,7 @@ fn npz_files_that_do_not_fit_are_named() {
 fn changed_bytes_of_an_npz_are_noticed_by_their_checksum() {
     let array = Array::from_f64(&[2, 2, 2], &[1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0]);
     for method in [CompressionMethod::STORE, CompressionMethod::DEFLATE] {
-        let whole = zip(&[("q.npy", npy(&array))], method);
+        let whole = zip([("q.npy", npy(&array), method)]);
         let mut data = 0;
         for at in 0..whole.len() {
             let mut changed = whole.clone();
@@ -478,7 +384,7 @@ fn a_zip_bomb_is_not_unpacked() {
     let header = npy_header("{'descr': '<f8', 'fortran_order': False, 'shape': (4,), }");
     let endless = [header.clone(), vec![0; 1 << 24]].concat();
     let small = [header, vec![0; 32]].concat();
-    let mut bytes = zip(&[("q.npy", endless.clone())], CompressionMethod::DEFLATE);
+    let mut bytes = zip([("q.npy", endless.clone(), CompressionMethod::DEFLATE)]);
     assert!(bytes.len() < 1 << 20, "{} bytes are no bomb", bytes.len());
     let stated = (endless.len() as u32).to_le_bytes();
     let mut changed = 0;
@@ -493,7 +399,7 @@ fn a_zip_bomb_is_not_unpacked() {
 
     // Two entries of one piece of data.
     let array = npy(&Array::from_f32(&[2], &[1.0, 2.0]));
-    let bytes = zip(&[("a.npy", array.clone()), ("b.npy", array)], CompressionMethod::STORE);
+    let bytes = zip([("a.npy", array.clone(), CompressionMethod::STORE), ("b.npy", array, CompressionMethod::STORE)]);
     assert_eq!(opened(&bytes).unwrap().arrays.len(), 2);
     let directory = |from: usize| from + bytes[from..].windows(4).position(|four| four == b"PK\x01\x02").unwrap();
     let first = directory(0);
@@ -616,7 +522,7 @@ proptest! {
     ) {
         let folder = tempfile::tempdir().unwrap();
         let (metadata, steps) = tiny_steps();
-        write_steps(folder.path(), &metadata, &steps[..2]);
+        forms::write_steps(folder.path(), &metadata, "{}", &steps[..2]);
         let path = folder.path().join(["header.json", "step-000000.safetensors", "step-000001.safetensors"][which]);
         let mut bytes = std::fs::read(&path).unwrap();
         damage(&mut bytes, &changes, cut);
