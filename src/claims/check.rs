@@ -454,3 +454,19 @@ pub fn specimen_report(
         as_expected,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::claims::norm_growth::NormGrowth;
+
+    #[test]
+    fn a_suite_that_judged_nothing_has_failed_unless_nothing_was_asked_for() {
+        let status = |options: &Options| {
+            check_on(&NormGrowth, &Reference, options, &|_| (), &|| Parts::from(NormGrowth.family())).status
+        };
+        assert_eq!(status(&Options { time: Some(Duration::ZERO), ..Options::default() }), Status::Failed);
+        assert_eq!(status(&Options { cases: 0, ..Options::default() }), Status::Passed);
+        assert_eq!(status(&Options { cases: 2, ..Options::default() }), Status::Passed);
+    }
+}

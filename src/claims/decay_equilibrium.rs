@@ -260,3 +260,21 @@ impl Claim for DecayEquilibrium {
 }
 
 theorem!(decay_equilibrium, DecayEquilibrium, "holds, 13 judged; norms 0.971452717 1.074630775 1.177601390");
+
+#[cfg(test)]
+mod roundings {
+    use super::*;
+
+    #[test]
+    fn a_row_rounded_by_e_changes_its_product_with_the_buffer_by_as_much_as_the_buffer_is_long() {
+        let number = Number::from_f64;
+        let setting =
+            Setting { rate: number(1.0), lambda: Number::zero(), beta: Number::zero(), spherical: Number::zero() };
+        let before = Moments { length: number(1.0), radial: Number::zero(), buffer: Number::zero() };
+        // The row is short and its buffer long, so that no other rounding counts.
+        let after = Moments { length: number(2.0_f64.powi(-80)), radial: Number::zero(), buffer: number(1.0) };
+        let disturbed = setting.disturb(before, after, 8, Precision::F64);
+        let moved = Precision::F64.gamma(3);
+        assert!(disturbed.radial.error() >= moved && disturbed.radial.error() < 2.0 * moved);
+    }
+}

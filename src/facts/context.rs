@@ -88,9 +88,11 @@ pub struct Context {
     pub momentum: Option<Momentum>,
     /// ‖a‖ of every (step, row) where it could be recomputed from the loss.
     pub upstream: HashMap<(u64, u64), f64>,
-    /// How far ‖a‖ of a row can reach where it could not be recomputed: 4/τ, with τ = 1 where none is declared. In a mean over pairs
-    /// a softmax or a hinge has Σ|∂ℓ/∂cos| ≤ 2/τ for a row, the square of a difference of cosines at most 4.
+    /// How far ‖a‖ of a lookup in a batch of one pair can reach where it could not be recomputed: 4/τ, with τ = 1 where none is
+    /// declared. A softmax or a hinge has Σ|∂ℓ/∂cos| ≤ 2/τ, the square of a difference of cosines at most 4.
     pub upstream_limit: f64,
+    /// Pairs in the batch of every step, the lookups where they are not recorded; 0 where neither is.
+    pub pairs: Vec<f64>,
     /// By how much the recorded gradients exceed those of the declared loss, where it could be recomputed and all do alike.
     pub gradient_factor: Option<f64>,
     /// How embeddings are computed from parameters, where that is known and they are not the parameters.
@@ -151,8 +153,15 @@ impl Context {
         let scale = facts.norm * largest;
         // Where all gradients of a step are small beside ‖a‖, nothing but rounding may be left of them: terms that cancel within a
         // slot (a row parallel to its a) or between slots.
+        // In a mean over pairs each lookup has its share of the limit.
+        let pairs = self.pairs.get(facts.record.step).copied().unwrap_or(0.0);
+        let share = if pairs > 0.0 {
+            (facts.multiplicity() as f64 / pairs).min(1.0)
+        } else {
+            1.0
+        };
         let amplification = if scale > 0.0 {
-            (self.upstream_limit / scale).max(1.0)
+            (self.upstream_limit * share / scale).max(1.0)
         } else {
             1.0
         };

@@ -27,6 +27,8 @@ pub struct Survey {
     pub largest_gradient: Vec<f64>,
     /// ‖G‖ of every step: the norm of the gradients of all rows together.
     pub total_gradient: Vec<f64>,
+    /// The lookups of every step, where recorded.
+    pub lookups: Vec<u64>,
     /// The smallest ‖q‖ among rows with a gradient.
     pub smallest_norm: Option<f64>,
     /// The format that the embeddings' bits show.
@@ -44,6 +46,7 @@ pub struct Survey {
 pub fn survey(tower: &Tower<'_>) -> Result<Survey> {
     let mut largest_gradient = vec![0.0_f64; tower.steps()];
     let mut total_gradient = vec![0.0_f64; tower.steps()];
+    let mut lookups = vec![0_u64; tower.steps()];
     let mut smallest_norm: Option<f64> = None;
     let (mut bits, mut values, mut gradients) = (0, 0_u64, 0);
     let widest = tower.precision().bits();
@@ -55,6 +58,7 @@ pub fn survey(tower: &Tower<'_>) -> Result<Survey> {
                 values += u64::from(x != 0.0);
             }
         }
+        lookups[record.step] += u64::from(record.lookups.unwrap_or(0));
         if let Some(gradient) = record.grad {
             let norm = norm_f64(gradient);
             if norm > 0.0 {
@@ -74,7 +78,7 @@ pub fn survey(tower: &Tower<'_>) -> Result<Survey> {
         tower.precision()
     };
     let active = is_active.iter().enumerate().filter(|(_, active)| **active).map(|(row, _)| row).collect();
-    Ok(Survey { largest_gradient, total_gradient, smallest_norm, stored, gradients, active })
+    Ok(Survey { largest_gradient, total_gradient, lookups, smallest_norm, stored, gradients, active })
 }
 
 impl Context {
@@ -120,6 +124,12 @@ impl Context {
             rates,
             upstream,
             upstream_limit: 4.0 / settings.temperature.unwrap_or(1.0),
+            pairs: (0..tower.steps())
+                .map(|step| {
+                    let recorded = trajectory.towers().iter().find_map(|tower| tower.users(step));
+                    recorded.map_or(survey.lookups[step] as f64, |users| users.len() as f64)
+                })
+                .collect(),
             gradient_factor,
             encoding: None,
             replays,
