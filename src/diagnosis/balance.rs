@@ -44,7 +44,7 @@ impl Balance {
 
     /// Whether nearly all vanish, and chance cannot explain it: a few records may obey something else, such as a lost duplicate.
     pub fn mostly(&self) -> bool {
-        self.broken as f64 <= (1.0 - super::sgd_family::EXPLAINED) * self.judged as f64
+        self.broken as f64 <= (1.0 - crate::facts::EXPLAINED) * self.judged as f64
             && self.judged >= FEWEST
             && self.certainty >= CERTAIN
     }

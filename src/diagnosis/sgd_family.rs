@@ -18,15 +18,13 @@ use std::ops::RangeInclusive;
 use nalgebra::{DMatrix, DVector};
 
 use super::histories::Histories;
-use crate::facts::{MEASURED, Rates, Replay, describe};
+use crate::facts::{EXPLAINED, MEASURED, Rates, Replay, describe};
 use crate::geometry::{add_scaled, norm_f64};
 use crate::optimizer::decay::Form;
 use crate::optimizer::{Decay, Optimizer, Update, heavy_ball::HeavyBall, nesterov::Nesterov, sgd::Sgd};
 use crate::rounding::Precision;
 use crate::trajectory::Rows;
 
-/// Share of the records that a family must explain. The rest may be duplicates within one lookup, or clamped rows.
-pub(super) const EXPLAINED: f64 = 0.95;
 /// Records with a gradient, and a step that rounding cannot have made, below which nothing is fitted.
 const FEWEST: usize = 4;
 /// Rounds of reweighting; the weights settle after a few.

@@ -7,6 +7,9 @@ use super::{Measured, RecordFacts};
 use crate::optimizer::{Optimizer, Update};
 use crate::rounding::{Arithmetic, Precision};
 
+/// Share of the records that a measured rule must explain. The rest may be duplicates within one lookup, or clamped rows.
+pub const EXPLAINED: f64 = 0.95;
+
 /// How many times rounding a measured rule may miss by: its coefficients come from rounded steps themselves.
 pub const MEASURED: f64 = 4.0;
 

@@ -16,7 +16,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 pub use context::{
-    Context, Encoding, GRADIENT_DERIVATION, GROWTH_DERIVATION, MEASURED, Momentum, Rates, Replay, UPDATE_DERIVATION,
+    Context, EXPLAINED, Encoding, GRADIENT_DERIVATION, GROWTH_DERIVATION, MEASURED, Momentum, Rates, Replay,
+    UPDATE_DERIVATION,
 };
 pub use exact::ExactSum;
 pub use gather::{Follow, Measure, Start, Watched, gather, gather_rows};

@@ -52,6 +52,8 @@ const EITHER: About = About {
 
 /// Records that settings are searched on; the result is judged on all.
 const SEARCHED: usize = 600;
+/// Records for each unknown of a rule, without which a fit says nothing.
+const RECORDS: usize = 8;
 /// Gauss–Newton steps; they converge quadratically.
 const ROUNDS: usize = 12;
 /// Times that a step which does not improve the fit is quartered before the search ends.
@@ -471,7 +473,11 @@ impl Cause for Adaptive {
                 };
                 for &rows in ways {
                     let model = Model { family, rows, decay, size };
-                    if let Some((found, balance)) = model.fit(case) {
+                    // Its settings, its rate and its decay.
+                    let unknowns = family.settings.len() + 1 + usize::from(decay);
+                    if let Some((found, balance)) = model.fit(case)
+                        && balance.judged >= (RECORDS * unknowns) as u64
+                    {
                         let seen = if family.fades { moves.map(|_| rows) } else { None };
                         fitted.push((family, seen, found, balance));
                     }
