@@ -183,9 +183,14 @@ impl Claim for DeclaredStep {
             return Observation::inconclusive(DERIVATION, reason);
         };
         let mut observation = tally.observe(DERIVATION, "nothing to judge: no gradients are recorded");
-        // A measured rule speaks of the few records that leave it, or of lost duplicates; else the run has another rule.
+        // A measured rule is fitted to rows looked up at most once: where more than a few of these leave it, the run has another one.
         let few = tally.broken as f64 <= (1.0 - EXPLAINED) * tally.judged as f64;
-        if tally.broken > 0 && replay.gradients.is_some() && !few && lost_duplicates(&tally).is_none() {
+        let first = tally.first_by_lookups;
+        if tally.broken > 0
+            && replay.gradients.is_some()
+            && !few
+            && first.once + first.none + first.unknown > first.several
+        {
             observation.observed = Observed::Inconclusive;
             observation.note = format!("{}, but {} records are not explained by it", replay.name, tally.broken);
             return observation;
