@@ -261,3 +261,39 @@ pub(crate) fn lost_duplicates(tally: &Tally) -> Option<crate::verdict::Place> {
 }
 
 theorem!(declared_step, DeclaredStep, "holds, 120 judged; norms 1.668013155 1.186564277 1.354420513");
+
+#[cfg(test)]
+mod allowance {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::audit::audit;
+    use crate::trajectory::{Array, DeclaredOptimizer, Trajectory};
+
+    /// One step of SGD at rate 1/4 on q = 3/2 with g = 1/2, looked up `lookups` times, that ends so many units in the last place
+    /// (2u each) away from 11/8.
+    fn observed(units: f64, lookups: usize) -> Observed {
+        let numbers = |values: &[f64]| Array::from_f64(&[values.len(), 1, 1], values);
+        let arrays = BTreeMap::from([
+            ("q".to_owned(), numbers(&[1.5, 1.375 + units * f64::EPSILON])),
+            ("grad".to_owned(), numbers(&[0.5])),
+            ("ids".to_owned(), Array::from_i64(&[1, lookups], &vec![0; lookups])),
+        ]);
+        let optimizer = DeclaredOptimizer { name: Some("sgd".into()), lr: Some(0.25), ..DeclaredOptimizer::default() };
+        let settings = Settings { optimizer: Some(optimizer), ..Settings::default() };
+        let audit = audit(&Trajectory::new(settings, arrays).unwrap()).unwrap();
+        audit.claim("declared-step", None).unwrap().observation.observed
+    }
+
+    /// 2·(u for the rate and u for the product, of 1/8 each, and u·11/8 for the difference) + 2u·3/2 = 6.25u, and for each lookup
+    /// more 3/2·u of the row and 2·u/4·1/2 of the gradient.
+    #[test]
+    fn steps_are_allowed_what_rounding_can_do_and_no_unit_more() {
+        assert_eq!(observed(0.0, 1), Observed::Holds);
+        assert_eq!(observed(3.0, 1), Observed::Holds);
+        assert_eq!(observed(4.0, 1), Observed::Breaks);
+        assert_eq!(observed(-4.0, 1), Observed::Breaks);
+        assert_eq!(observed(4.0, 3), Observed::Holds);
+        assert_eq!(observed(6.0, 3), Observed::Breaks);
+    }
+}

@@ -127,7 +127,8 @@ const ELEMENTWISE: usize = 16;
 /// How the allowance of a gradient's radial part is derived.
 pub const GRADIENT_DERIVATION: &str = "(γ_{3d+10} in accumulation + γ_{16+L} in storage)·‖a‖: three inner products and ten \
     operations to normalise, project and check (Higham 2002, Lemma 3.1), 16 elementwise roundings, L lookups added up; ‖a‖ is the \
-    sum of the upstream gradients' norms where the loss can be recomputed, else ‖q‖·max_row‖g‖";
+    sum of the upstream gradients' norms where the loss can be recomputed, else ‖q‖·max_row‖g‖, and what is within the same of \
+    (L/B)·4/τ, B pairs in the batch, may be noise and decides nothing";
 
 /// How the allowance of a step's radial part is derived.
 pub const UPDATE_DERIVATION: &str = "(L+2)·u·‖q‖·max(‖q‖,‖q'‖) for the rounding of the stored row (L lookups applied one by \
