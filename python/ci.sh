@@ -15,7 +15,7 @@ case $framework in
 esac
 environment=${2:-../target/venv-$framework}
 [ -x "$environment/bin/python" ] || python3 -m venv "$environment"
-"$environment/bin/pip" install --quiet numpy safetensors ml_dtypes pytest jsonschema "${packages[@]}"
+"$environment/bin/pip" install --quiet numpy safetensors ml_dtypes mpmath pytest jsonschema "${packages[@]}"
 # Small programs: more threads than one only wait for each other.
 export OMP_NUM_THREADS=1 JAX_PLATFORMS=cpu
 if [ "$framework" = keras ]; then export KERAS_BACKEND=tensorflow; fi

@@ -63,5 +63,12 @@ def test_a_harness_that_trains_nothing_never_passes(fault: str) -> None:
     assert verify("numpy", "--fault", fault)[0] == 5
 
 
+def test_an_independent_program_finds_the_same_numbers() -> None:
+    pytest.importorskip("mpmath")
+    folder = scenarios.ROOT / "fixtures/v1"
+    done = subprocess.run([sys.executable, str(folder / "recompute.py"), str(folder)], capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
 def test_every_fault_of_training_is_looked_for() -> None:
     assert set(FIRST) == set(faults.TRAINING)
