@@ -264,6 +264,20 @@ theorem!(decay_equilibrium, DecayEquilibrium, "holds, 13 judged; norms 0.9714527
 #[cfg(test)]
 mod roundings {
     use super::*;
+    use crate::claims::Claim;
+    use crate::reference::Reference;
+    use crate::verdict::Observed;
+
+    #[test]
+    fn a_decay_below_rounding_has_no_balance_that_could_be_seen() {
+        let observed = |rate: f64| {
+            let mut scenario = momentum(0);
+            *scenario.item.optimizer.decay_mut() = Some(Decay { rate, form: Form::Coupled });
+            DecayEquilibrium.examine(&scenario.materialise().unwrap(), &Reference).unwrap().observed
+        };
+        assert_eq!(observed(0.1), Observed::Holds);
+        assert_eq!(observed(1e-18), Observed::Inconclusive);
+    }
 
     #[test]
     fn a_row_rounded_by_e_changes_its_product_with_the_buffer_by_as_much_as_the_buffer_is_long() {

@@ -183,3 +183,22 @@ impl Claim for DecayRadial {
 }
 
 theorem!(decay_radial, DecayRadial, "holds, 66 judged; norms 1.668013155 1.186564277 1.354420513");
+
+#[cfg(test)]
+mod resolution {
+    use super::*;
+    use crate::reference::Reference;
+    use crate::verdict::Observed;
+
+    #[test]
+    fn a_decay_below_rounding_is_neither_confirmed_nor_refuted() {
+        let observed = |rate: f64| {
+            let decay = Some(Decay { rate, form: Form::Coupled });
+            let sgd = Optimizer::Sgd(Sgd { lr: 0.25.into(), decay, rows: Rows::Dense });
+            let scenario = specimen::with_optimizer(0, sgd);
+            DecayRadial.examine(&scenario.materialise().unwrap(), &Reference).unwrap().observed
+        };
+        assert_eq!(observed(0.1), Observed::Holds);
+        assert_eq!(observed(1e-18), Observed::Inconclusive);
+    }
+}
