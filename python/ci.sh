@@ -13,6 +13,13 @@ case $framework in
     exit 2
     ;;
 esac
+# A bare Debian machine has no virtual environments.
+if ! python3 -c 'import ensurepip, venv' 2>/dev/null; then
+  as_root=()
+  [ "$(id -u)" -eq 0 ] || as_root=(sudo)
+  "${as_root[@]}" apt-get update -q || echo "ci.sh: package lists could not be refreshed" >&2
+  "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends python3 python3-venv
+fi
 environment=${2:-../target/venv-$framework}
 [ -x "$environment/bin/python" ] || python3 -m venv "$environment"
 "$environment/bin/pip" install --quiet numpy safetensors ml_dtypes mpmath pytest jsonschema "${packages[@]}"
