@@ -276,7 +276,7 @@ mod roundings {
             DecayEquilibrium.examine(&scenario.materialise().unwrap(), &Reference).unwrap().observed
         };
         assert_eq!(observed(0.1), Observed::Holds);
-        assert_eq!(observed(1e-18), Observed::Inconclusive);
+        assert_eq!(observed(Precision::F64.unit_roundoff().powi(2)), Observed::Inconclusive);
     }
 
     #[test]

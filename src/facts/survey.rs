@@ -115,6 +115,7 @@ impl Context {
                 })
                 .collect(),
         };
+        let towers = trajectory.towers();
         let (upstream, gradient_factor) = declared_upstream(trajectory, tower).unwrap_or_default();
         Context {
             dim: tower.dim(),
@@ -126,7 +127,7 @@ impl Context {
             upstream_limit: 4.0 / settings.temperature.unwrap_or(1.0),
             pairs: (0..tower.steps())
                 .map(|step| {
-                    let recorded = trajectory.towers().iter().find_map(|tower| tower.users(step));
+                    let recorded = towers.iter().find_map(|tower| tower.users(step));
                     recorded.map_or(survey.lookups[step] as f64, |users| users.len() as f64)
                 })
                 .collect(),
