@@ -188,3 +188,14 @@ fn correct_runs_are_accused_of_nothing() {
     assert!(wrong.is_empty(), "{} of {audited}:\n{}", wrong.len(), wrong.join("\n"));
     assert!(audited > cases, "only {audited} audited");
 }
+
+/// Every row is looked up once with gradients of one size, the positive twice: an adaptive rule looks like SGD there.
+#[test]
+fn a_rule_measured_on_gradients_of_one_size_accuses_no_others() {
+    let text = include_str!("../../fixtures/scenarios/gradients-of-one-size.json");
+    let values = Scenario::from_json(text).unwrap().materialise().unwrap();
+    let audit = audit(&without_header(&Reference.train(&values).unwrap())).unwrap();
+    let violated: Vec<_> = audit.claims.iter().filter(|judged| judged.verdict == Verdict::Violated).collect();
+    assert!(violated.is_empty(), "{violated:?}");
+    assert_eq!(audit.diagnosis.finding("lost-duplicates"), None);
+}
