@@ -17,6 +17,7 @@
 //! | [`presets`] | designs that people use, the conditions they meet, what they do |
 //! | [`trainer`], [`reference`](mod@reference) | values in, trajectory out; the reference core |
 //! | [`harness`] | trainers that are other programs, by the harness protocol |
+//! | [`kernel`] | the fast core: fused steps on tiles, vector instructions, threads |
 //! | [`jacobian`] | derivatives checked three ways; the Gram matrix JJᵀ |
 //! | [`training`], [`statistics`] | training on interactions, what came of it; rank statistics |
 //! | [`facts`] | one pass over a trajectory: the sums, maxima and histograms that claims are judged by |
@@ -53,6 +54,7 @@ pub mod golden;
 pub mod harness;
 pub mod interactions;
 pub mod jacobian;
+pub mod kernel;
 pub mod loss;
 mod memory;
 pub mod necessity;

@@ -20,6 +20,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use crate::claims::{ALL, Claim, find};
 use crate::error::{Error, Result};
 use crate::harness::{self, Foreign};
+use crate::kernel::KernelTrainer;
 use crate::reference::Reference;
 use crate::report::Format;
 use crate::report::terminal::Colour;
@@ -54,7 +55,7 @@ struct Output {
 /// Who trains.
 #[derive(clap::Args)]
 struct TrainerArguments {
-    /// Who trains: reference, or a command that speaks the harness protocol.
+    /// Who trains: reference, kernel, or a command that speaks the harness protocol.
     #[arg(long, default_value = "reference", value_name = "COMMAND")]
     trainer: String,
     /// How long such a command may take for an answer.
@@ -67,6 +68,7 @@ impl TrainerArguments {
         let timeout = seconds("--timeout", self.timeout)?;
         match self.trainer.as_str() {
             "reference" => Ok(Box::new(Reference)),
+            "kernel" => Ok(Box::new(KernelTrainer::default())),
             command => Ok(Box::new(Foreign::start(command, &harness::Options { timeout })?)),
         }
     }

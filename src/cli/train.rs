@@ -1,16 +1,20 @@
 //! `perpend train`
 
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
+
+use clap::ValueEnum;
 
 use super::{colour, print, print_json, progress};
 use crate::audit;
 use crate::error::{Error, Result};
 use crate::interactions::{self, Dataset, Format as DataFormat, GenerateOptions, LoadOptions, Split};
+use crate::kernel;
 use crate::optimizer::decay::Form;
 use crate::report::{Format, json, terminal};
 use crate::rounding::Precision;
 use crate::scenario::Scenario;
-use crate::training::{self, Length, OptimizerName, Output, RecordOptions, TrainOptions, Training};
+use crate::training::{self, Checkpoints, Core, Length, OptimizerName, Output, RecordOptions, TrainOptions, Training};
 use crate::trajectory::{Rows, Trajectory};
 use crate::verdict::ExitCode;
 
@@ -88,6 +92,24 @@ pub(super) struct Arguments {
     /// Items drawn uniformly as negatives of each pair, in place of the other positives of the batch.
     #[arg(long, value_name = "M")]
     negatives: Option<usize>,
+    /// The softmax is over all items, in place of negatives.
+    #[arg(long, conflicts_with = "negatives")]
+    full_softmax: bool,
+    /// Who trains: reference, or kernel (fast; table towers and softmax losses).
+    #[arg(long, value_enum, default_value = "reference")]
+    trainer: CoreName,
+    /// Threads of the kernel; the same number gives the same bits. All processors if it is not said.
+    #[arg(long, value_name = "N")]
+    threads: Option<NonZeroUsize>,
+    /// Save the run to this file on the way (kernel only), so that --resume can continue it.
+    #[arg(long, value_name = "FILE")]
+    checkpoint: Option<PathBuf>,
+    /// Steps between checkpoints.
+    #[arg(long, value_name = "STEPS", default_value_t = 1000, requires = "checkpoint")]
+    checkpoint_every: usize,
+    /// Continue the run that this checkpoint is of: the same options and data, and not fewer steps.
+    #[arg(long, value_name = "FILE")]
+    resume: Option<PathBuf>,
     /// Seed of everything that is drawn.
     #[arg(long, default_value_t = 0)]
     seed: u64,
@@ -99,7 +121,24 @@ pub(super) struct Arguments {
     record_every: u64,
 }
 
+#[derive(Clone, Copy, ValueEnum)]
+enum CoreName {
+    Reference,
+    Kernel,
+}
+
 impl Arguments {
+    fn core(&self) -> Result<Core> {
+        let all = || std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
+        match (self.trainer, self.threads) {
+            (CoreName::Reference, Some(threads)) => {
+                Err(Error::usage("--threads", "--trainer kernel, which has threads", format!("{threads}, reference")))
+            }
+            (CoreName::Reference, None) => Ok(Core::Reference),
+            (CoreName::Kernel, threads) => Ok(Core::Kernel { threads: threads.unwrap_or_else(all).get() }),
+        }
+    }
+
     fn options(&self) -> Result<TrainOptions> {
         let mut options = TrainOptions::preset(&self.method)?;
         let set = |place: &mut usize, value: Option<usize>| *place = value.unwrap_or(*place);
@@ -129,6 +168,10 @@ impl Arguments {
             };
         }
         options.negatives = self.negatives;
+        options.full_softmax = self.full_softmax;
+        options.core = self.core()?;
+        options.checkpoints = self.checkpoint.clone().map(|file| Checkpoints { file, every: self.checkpoint_every });
+        options.resume = self.resume.clone();
         options.seed = self.seed;
         options.record = RecordOptions { rows: self.record_rows, every: self.record_every };
         Ok(options)
@@ -162,6 +205,9 @@ pub(super) fn run(arguments: &Arguments, format: Format) -> Result<ExitCode> {
         Some(path) => Scenario::open(path)?,
         None => options.scenario(&dataset)?,
     };
+    if let Core::Kernel { threads } = options.core {
+        eprintln!("memory to be taken: {}", kernel::memory_of(&scenario, threads)?);
+    }
     let output = Output { folder: arguments.out.clone(), force: arguments.force };
     let training = train(&dataset, &scenario, &options, Some(&output))?;
     let recording = arguments.out.join("trajectory.safetensors");
@@ -192,8 +238,14 @@ pub(super) fn train(
     output: Option<&Output>,
 ) -> Result<Training> {
     let bar = progress(0, "training {bar:30} {pos}/{len} steps, {msg} {per_sec} {eta} left");
+    let mut first = true;
     let training = training::train_scenario(dataset, scenario, options, output, &mut |progress| {
         bar.set_length(progress.steps as u64);
+        if std::mem::take(&mut first) {
+            // Steps before a checkpoint took none of the time of this run.
+            bar.set_position(progress.step as u64);
+            bar.reset_eta();
+        }
         bar.set_position(progress.step as u64);
         bar.set_message(format!("epoch {}, loss {:.4},", progress.epoch + 1, progress.loss));
     })?;

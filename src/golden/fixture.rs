@@ -29,7 +29,7 @@ use crate::files;
 use crate::geometry::Table;
 use crate::number::{Big, Field, Real};
 use crate::optimizer::Schedule;
-use crate::reference::{Session, settings};
+use crate::reference::Session;
 use crate::rounding::Precision;
 use crate::scenario::{Materialised, Scenario};
 use crate::trajectory::{Array, Side, read_arrays, write_to};
@@ -193,7 +193,7 @@ pub fn generate() -> Result<BTreeMap<PathBuf, Vec<u8>>> {
         let folder = PathBuf::from(&document.claim);
         let text = serde_json::to_string_pretty(&document).map_err(Error::internal)? + "\n";
         written.insert(folder.join(format!("{}.json", document.case)), text.into_bytes());
-        let metadata = settings(&document.scenario).to_metadata();
+        let metadata = document.scenario.header("reference").to_metadata();
         let mut bytes = Vec::new();
         write_to(&mut bytes, &metadata, &arrays).map_err(Error::internal)?;
         written.insert(folder.join(&document.values), bytes);

@@ -8,16 +8,16 @@ mod session;
 
 use std::collections::BTreeMap;
 
+pub(crate) use session::Steps;
 pub use session::{PARAMETERS, Session, StepOutcome, TowerOutcome};
 
-use crate::encoder::Architecture;
 use crate::error::Result;
 use crate::geometry::Table;
 use crate::number::Real;
 use crate::rounding::Precision;
-use crate::scenario::{Materialised, Scenario};
+use crate::scenario::Materialised;
 use crate::trainer::Trainer;
-use crate::trajectory::{Array, Settings, Side, Trajectory};
+use crate::trajectory::{Array, Side, Trajectory};
 
 /// The reference trainer: `f64` or `f32`, as the scenario says.
 #[derive(Debug, Clone, Copy, Default)]
@@ -72,44 +72,6 @@ fn last_slot_only<F: Real>(tower: &TowerOutcome<F>) -> TowerOutcome<F> {
         }
     }
     TowerOutcome { rows, ..tower.clone() }
-}
-
-/// The header settings that describe a scenario.
-pub(crate) fn settings(scenario: &Scenario) -> Settings {
-    let loss = &scenario.loss;
-    let mut settings = Settings {
-        similarity: Some(loss.similarity),
-        eps: Some(loss.epsilon),
-        eps_on: loss.epsilon_on.declared().filter(|_| loss.epsilon > 0.0),
-        temperature: loss.temperature(),
-        loss: Some(match scenario.mixes_negatives() {
-            true => loss.header_name() + ", in-batch and other negatives",
-            false => loss.header_name(),
-        }),
-        param_dtype: Some(scenario.precision),
-        compute_dtype: Some(scenario.precision),
-        grad_stage: Some("raw".into()),
-        framework: Some(concat!("perpend ", env!("CARGO_PKG_VERSION")).into()),
-        implementation: Some("reference".into()),
-        ..Settings::default()
-    };
-    for side in [Side::Item, Side::User] {
-        let tower = scenario.tower(side);
-        let own = Settings {
-            // Where nothing is the tower's own, no optimizer moves it.
-            optimizer: (!tower.encoder.blocks(tower.rows, scenario.dim).is_empty())
-                .then(|| tower.declare(scenario.dim)),
-            param_dtype: tower.update.storage.as_ref().map(|storage| storage.format),
-            encoder: Some(String::from(if scenario.is_pooled(side) {
-                "pooled"
-            } else {
-                tower.encoder.name()
-            })),
-            ..Settings::default()
-        };
-        settings.set_tower(side, &own);
-    }
-    settings
 }
 
 /// One tower's arrays, growing step by step.
@@ -257,5 +219,5 @@ fn record<F: Real>(materialised: &Materialised, fault: Option<Fault>) -> Result<
             insert("table_grad", float(&[steps, rows, width], &recorded.parameter_gradient));
         }
     }
-    Trajectory::new(settings(scenario), arrays)
+    Trajectory::new(scenario.header("reference"), arrays)
 }

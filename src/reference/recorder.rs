@@ -9,13 +9,14 @@
 use std::collections::HashMap;
 use std::path::Path;
 
-use super::{Session, StepOutcome, settings, to_f64};
+use super::{Session, StepOutcome, Steps};
 use crate::error::{Error, Result};
 use crate::number::Real;
 use crate::optimizer::Schedule;
 use crate::rounding::Precision;
 use crate::sampler::Batch;
 use crate::scenario::Scenario;
+use crate::trainer::Stepwise;
 use crate::trajectory::{Element, Side, Writer};
 
 /// Which rows to record, and in which steps.
@@ -75,6 +76,8 @@ pub struct Recorder {
     element: Element,
     dim: usize,
     every: u64,
+    /// Whether the steps have numbers: not all of them are recorded.
+    numbered: bool,
     /// Steps recorded so far: the index of the next.
     recorded: i64,
     towers: Vec<Watched>,
@@ -91,6 +94,8 @@ struct Watched {
     rows: Vec<usize>,
     /// The embeddings before the step: `[rows, d]`.
     before: Vec<f64>,
+    /// The gradients of the step, of rows that have one: `[d]`.
+    gradients: HashMap<usize, Vec<f64>>,
 }
 
 impl Watched {
@@ -120,6 +125,21 @@ impl Recorder {
     /// A usage error for a row that does not exist, an interval of 0 or nothing to watch; where the file exists and `force`
     /// is not set; where its folder does not exist or cannot be written to.
     pub fn create(path: &Path, force: bool, scenario: &Scenario, watch: &Watch) -> Result<Self> {
+        Self::start(path, force, scenario, watch, "reference", 0)
+    }
+
+    /// As [`Recorder::create`], for a run of `implementation` that goes on after `steps` steps.
+    ///
+    /// # Errors
+    /// As [`Recorder::create`].
+    pub(crate) fn start(
+        path: &Path,
+        force: bool,
+        scenario: &Scenario,
+        watch: &Watch,
+        implementation: &str,
+        steps: u64,
+    ) -> Result<Self> {
         if watch.every == 0 {
             return Err(Error::usage("record every", "at least 1 step", 0));
         }
@@ -139,6 +159,7 @@ impl Recorder {
                     schedule: tower.optimizer.schedule().clone(),
                     slots,
                     before: Vec::with_capacity(rows.len() * scenario.dim),
+                    gradients: HashMap::new(),
                     rows,
                 });
             }
@@ -147,13 +168,14 @@ impl Recorder {
             return Err(Error::usage("watched rows", "at least one", "none"));
         }
         let mut recorder = Recorder {
-            writer: Writer::create(path, force, settings(scenario))?,
+            writer: Writer::create(path, force, scenario.header(implementation))?,
             element: match scenario.precision {
                 Precision::F32 => Element::F32,
                 _ => Element::F64,
             },
             dim: scenario.dim,
             every: watch.every,
+            numbered: watch.every > 1 || steps > 0,
             recorded: 0,
             towers,
         };
@@ -182,54 +204,67 @@ impl Recorder {
     /// # Errors
     /// Where the batch is longer than the scenario's batches, or the disk is full.
     pub fn step<F: Real>(&mut self, session: &mut Session<F>, batch: &Batch) -> Result<StepOutcome<F>> {
-        let outcome = session.evaluate(batch);
-        let recorded = self.before(session, &outcome)?;
-        session.apply(&outcome);
+        let mut steps = Steps::new(session);
+        let loss = steps.evaluate(batch)?;
+        let recorded = self.before(&steps, loss)?;
         if recorded {
-            self.after(session, &outcome)?;
+            for side in Side::ALL {
+                steps.each_gradient(side, &mut |row, _, gradient| self.gradient(side, row, gradient));
+            }
         }
-        Ok(outcome)
+        steps.apply();
+        if recorded {
+            self.after(&steps)?;
+        }
+        steps.into_outcome().ok_or_else(|| Error::internal("a step without an outcome"))
     }
 
     /// Notes what is known before the parameters move; tells whether the step is to be recorded.
-    pub(crate) fn before<F: Real>(&mut self, session: &Session<F>, outcome: &StepOutcome<F>) -> Result<bool> {
-        let time = session.time();
+    pub(crate) fn before(&mut self, model: &impl Stepwise, loss: f64) -> Result<bool> {
+        let time = model.time();
         if !time.is_multiple_of(self.every) {
             return Ok(false);
         }
-        if self.every > 1 {
+        if self.numbered {
             self.writer.append_integers("step", Element::I64, &[], &[time as i64])?;
         }
-        self.writer.append("loss", self.element, &[], &[outcome.loss.to_f64()])?;
+        self.writer.append("loss", self.element, &[], &[loss])?;
         for tower in &mut self.towers {
-            let own = outcome.tower(tower.side);
-            if own.slots.len() > tower.slots {
+            let own = model.slots(tower.side);
+            if own.len() > tower.slots {
                 let place = format!("step {time}: {} batch", tower.side);
-                return Err(Error::input(place, format!("at most {} lookups", tower.slots), own.slots.len()));
+                return Err(Error::input(place, format!("at most {} lookups", tower.slots), own.len()));
             }
-            let padding = std::iter::repeat_n(-1, tower.slots - own.slots.len());
-            let ids: Vec<i64> = own.slots.iter().map(|&row| row as i64).chain(padding).collect();
+            let padding = std::iter::repeat_n(-1, tower.slots - own.len());
+            let ids: Vec<i64> = own.iter().map(|&row| row as i64).chain(padding).collect();
             self.writer.append_integers(&tower.name("ids"), Element::I32, &[tower.slots], &ids)?;
             self.writer.append(&tower.name("lr"), Element::F64, &[], &[tower.schedule.at(time)])?;
             tower.before.clear();
             for &row in &tower.rows {
-                tower.before.extend(to_f64(&session.embedding(tower.side, row)));
+                tower.before.extend(model.embedding(tower.side, row));
             }
+            tower.gradients.clear();
         }
         Ok(true)
     }
 
+    /// Notes the gradient of a row in the step that is being recorded, if the row is watched.
+    pub(crate) fn gradient(&mut self, side: Side, row: usize, gradient: &[f64]) {
+        let tower = self.towers.iter_mut().find(|tower| tower.side == side);
+        if let Some(tower) = tower.filter(|tower| tower.rows.binary_search(&row).is_ok()) {
+            tower.gradients.insert(row, gradient.to_vec());
+        }
+    }
+
     /// Records the watched rows that the step looked up or moved.
-    pub(crate) fn after<F: Real>(&mut self, session: &Session<F>, outcome: &StepOutcome<F>) -> Result<()> {
+    pub(crate) fn after(&mut self, model: &impl Stepwise) -> Result<()> {
         let Recorder { writer, element, dim, recorded, towers, .. } = self;
         let zero = vec![0.0; *dim];
         for tower in towers {
-            let gradients: HashMap<usize, Vec<F>> =
-                session.embedding_gradients(tower.side, outcome).into_iter().collect();
             let (mut ids, mut q, mut next, mut grad) = (vec![], vec![], vec![], vec![]);
             for (&row, before) in tower.rows.iter().zip(tower.before.chunks_exact(*dim)) {
-                let after: Vec<f64> = to_f64(&session.embedding(tower.side, row)).collect();
-                let gradient = gradients.get(&row);
+                let after = model.embedding(tower.side, row);
+                let gradient = tower.gradients.get(&row);
                 // Momentum, decay and shared parameters move rows that nobody looked up.
                 if gradient.is_none() && after == before {
                     continue;
@@ -237,10 +272,7 @@ impl Recorder {
                 ids.push(row as i64);
                 q.extend_from_slice(before);
                 next.extend(after);
-                match gradient {
-                    Some(gradient) => grad.extend(to_f64(gradient)),
-                    None => grad.extend_from_slice(&zero),
-                }
+                grad.extend_from_slice(gradient.unwrap_or(&zero));
             }
             let steps = vec![*recorded; ids.len()];
             writer.append_integers(&tower.name("row_step"), Element::I32, &[], &steps)?;

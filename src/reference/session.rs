@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use crate::encoder::{Encoder, Gradient};
+use crate::error::Result;
 use crate::geometry::{Table, add_scaled};
 use crate::loss::Loss;
 use crate::number::Real;
@@ -10,6 +11,7 @@ use crate::optimizer::update::Stages;
 use crate::optimizer::{Schedule, Stepper};
 use crate::sampler::Batch;
 use crate::scenario::Materialised;
+use crate::trainer::{SeeGradient, Stepwise};
 use crate::trajectory::Side;
 
 /// How [`Session::state`] names the parameters of a table.
@@ -193,12 +195,22 @@ impl<F: Real> Session<F> {
     /// Sends the rows' gradients back through the encoders and moves the parameters; what happens around the towers' optimizers
     /// ([`crate::optimizer::Update`]) may delay, sum or clip the gradients on the way.
     pub fn apply(&mut self, outcome: &StepOutcome<F>) {
+        self.backward(outcome);
+        self.update();
+    }
+
+    /// The first half of [`Session::apply`]: the gradients of the parameters, with nothing moved.
+    fn backward(&mut self, outcome: &StepOutcome<F>) {
         self.gradients.iter_mut().for_each(Gradient::clear);
         for (side, tower) in [Side::Item, Side::User].into_iter().zip(&self.towers) {
             for (row, gradient) in &outcome.tower(side).rows {
                 tower.encoder.backward(&self.tables, *row, gradient, &mut self.gradients);
             }
         }
+    }
+
+    /// The second half: the parameters move.
+    fn update(&mut self) {
         for tower in &mut self.towers {
             let rate = F::from_f64(tower.schedule.at(self.time));
             let Some((time, gradients)) = tower.stages.pass(&self.gradients[tower.tables.clone()]) else {
@@ -228,6 +240,58 @@ impl<F: Real> Session<F> {
             values.extend_from_slice(q);
         }
         Table::from_values(width, values)
+    }
+}
+
+/// A session with the batch that it is at.
+pub(crate) struct Steps<'a, F> {
+    session: &'a mut Session<F>,
+    outcome: Option<StepOutcome<F>>,
+}
+
+impl<'a, F: Real> Steps<'a, F> {
+    pub(crate) fn new(session: &'a mut Session<F>) -> Self {
+        Steps { session, outcome: None }
+    }
+
+    fn outcome(&self) -> &StepOutcome<F> {
+        self.outcome.as_ref().expect("a batch was evaluated")
+    }
+
+    /// What the batch that was evaluated last gave.
+    pub(crate) fn into_outcome(self) -> Option<StepOutcome<F>> {
+        self.outcome
+    }
+}
+
+fn to_f64<F: Real>(values: &[F]) -> Vec<f64> {
+    values.iter().map(F::to_f64).collect()
+}
+
+impl<F: Real> Stepwise for Steps<'_, F> {
+    fn time(&self) -> u64 {
+        self.session.time
+    }
+    fn evaluate(&mut self, batch: &Batch) -> Result<f64> {
+        let outcome = self.session.evaluate(batch);
+        self.session.backward(&outcome);
+        let loss = outcome.loss.to_f64();
+        self.outcome = Some(outcome);
+        Ok(loss)
+    }
+    fn apply(&mut self) {
+        self.session.update();
+    }
+    fn slots(&self, side: Side) -> Vec<usize> {
+        self.outcome().tower(side).slots.clone()
+    }
+    fn each_gradient(&self, side: Side, see: &mut SeeGradient<'_>) {
+        for (row, gradient) in self.session.embedding_gradients(side, self.outcome()) {
+            see(row, &self.embedding(side, row), &to_f64(&gradient));
+        }
+    }
+    fn embedding(&self, side: Side, row: usize) -> Vec<f64> {
+        to_f64(&self.session.embedding(side, row))
     }
 }
 

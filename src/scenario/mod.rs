@@ -3,6 +3,7 @@
 //! once into explicit tables and batches: a trainer receives values, never a seed.
 
 mod capabilities;
+mod header;
 pub mod random;
 pub(crate) mod simpler;
 mod size;

@@ -1,5 +1,5 @@
-//! Training a two-tower model on interactions, step by step in the reference core, and what came of it: how norms grew with
-//! popularity, and what that does to recommendations under cosine and under dot-product serving.
+//! Training a two-tower model on interactions, step by step in either core, and what came of it: how norms grew with popularity,
+//! and what that does to recommendations under cosine and under dot-product serving.
 //!
 //! [`TrainOptions`] make a [`Scenario`] of a [`Dataset`]; [`train`] runs it over shuffled epochs of the train pairs, streams
 //! watched rows to a trajectory file and returns a [`Training`].
@@ -24,6 +24,7 @@
 //! ```
 
 mod batches;
+mod checkpoint;
 mod evaluation;
 mod norms;
 mod options;
@@ -37,17 +38,19 @@ use serde::Serialize;
 
 pub use evaluation::{Evaluation, EvaluationOptions, Serving, evaluate};
 pub use norms::{NormStatistics, Quantiles};
-pub use options::{Length, OptimizerName, PRESETS, RecordOptions, TrainOptions};
+pub use options::{Checkpoints, Core, Length, OptimizerName, PRESETS, RecordOptions, TrainOptions};
 pub use output::{Model, Output};
 
 use crate::error::{Error, Result};
+use crate::files;
 use crate::geometry::{Table, norm_f64};
 use crate::interactions::{Dataset, Summary};
-use crate::number::Real;
-use crate::reference::Session;
+use crate::kernel;
 use crate::reference::recorder::Recorder;
+use crate::reference::{Session, Steps};
 use crate::rounding::Precision;
-use crate::scenario::{Materialised, Scenario};
+use crate::scenario::Scenario;
+use crate::trainer::Stepwise;
 use crate::trajectory::Side;
 
 /// What `metrics.json` says that it is.
@@ -137,11 +140,16 @@ pub fn train(
 }
 
 /// Trains a given scenario on a dataset. Its towers must have as many rows as the dataset has users and items; its batch
-/// size, kind of negatives and number of steps hold, its own way to draw pairs does not. Of the options only
-/// [`TrainOptions::record`] and [`TrainOptions::evaluation`] are used.
+/// size, kind of negatives and number of steps hold, its own way to draw pairs does not. Of the options only those are used that
+/// do not say what is trained: [`TrainOptions::core`], [`TrainOptions::checkpoints`], [`TrainOptions::resume`],
+/// [`TrainOptions::record`] and [`TrainOptions::evaluation`].
+///
+/// A run that is continued from a checkpoint ends with the same bits as one that was never interrupted; its trajectory begins
+/// where it was continued, so that laws about whole histories are undecided on it.
 ///
 /// # Errors
-/// As [`train`], and where the scenario does not fit the dataset or brings batches of its own.
+/// As [`train`], and where the scenario does not fit the dataset or brings batches of its own; where the kernel does not train
+/// it, or there is not the memory for it; where a checkpoint is of another run.
 pub fn train_scenario(
     dataset: &Dataset,
     scenario: &Scenario,
@@ -151,13 +159,25 @@ pub fn train_scenario(
 ) -> Result<Training> {
     scenario.validate()?;
     check(dataset, scenario)?;
+    check_core(scenario, options, output.is_some_and(|output| output.force))?;
     let output = output.map(output::Folder::claim).transpose()?;
     // Batches come from the data: one drawn step is enough to have the initial tables, which do not depend on it.
     let mut values = Scenario { steps: 1, ..scenario.clone() }.materialise()?;
     values.batches.clear();
-    let training = match scenario.precision {
-        Precision::F32 => run::<f32>(dataset, scenario, &values, options, output.as_ref(), progress)?,
-        _ => run::<f64>(dataset, scenario, &values, options, output.as_ref(), progress)?,
+    let run = Run { dataset, scenario, options, output: output.as_ref() };
+    let training = match (options.core, scenario.precision) {
+        (Core::Reference, Precision::F32) => run.train(Steps::new(&mut Session::<f32>::new(&values)), progress)?,
+        (Core::Reference, _) => run.train(Steps::new(&mut Session::<f64>::new(&values)), progress)?,
+        (Core::Kernel { threads }, Precision::F32) => {
+            let session = kernel::Session::<f32>::new(&values, threads)?;
+            drop(values);
+            run.train(session, progress)?
+        }
+        (Core::Kernel { threads }, _) => {
+            let session = kernel::Session::<f64>::new(&values, threads)?;
+            drop(values);
+            run.train(session, progress)?
+        }
     };
     if let Some(output) = output {
         output.keep();
@@ -188,6 +208,29 @@ fn check(dataset: &Dataset, scenario: &Scenario) -> Result<()> {
     Ok(())
 }
 
+/// What the core can do, and whether there is the memory for it.
+fn check_core(scenario: &Scenario, options: &TrainOptions, force: bool) -> Result<()> {
+    let continued = options.checkpoints.is_some() || options.resume.is_some();
+    match options.core {
+        Core::Reference if continued => {
+            return Err(Error::usage("checkpoints", "the kernel, whose runs can be continued", options.core));
+        }
+        Core::Reference => {}
+        Core::Kernel { threads } => {
+            let check = kernel::memory_of(scenario, threads)?.check();
+            check.map_err(|error| Error::usage("memory", "a run that fits into this machine", error))?;
+        }
+    }
+    if let Some(checkpoints) = &options.checkpoints {
+        if checkpoints.every == 0 {
+            return Err(Error::usage("checkpoint interval", "at least 1 step", 0));
+        }
+        let own = options.resume.as_ref() == Some(&checkpoints.file);
+        files::refuse_existing(&checkpoints.file, force || own)?;
+    }
+    Ok(())
+}
+
 /// What is followed of one tower through training.
 struct Followed {
     side: Side,
@@ -199,8 +242,8 @@ struct Followed {
     displacement: Vec<f64>,
 }
 
-fn embeddings<F: Real>(session: &Session<F>, side: Side, rows: usize) -> Table<f64> {
-    let all: Vec<f64> = (0..rows).flat_map(|row| session.embedding(side, row)).map(|value| value.to_f64()).collect();
+fn embeddings(model: &impl Stepwise, side: Side, rows: usize) -> Table<f64> {
+    let all: Vec<f64> = (0..rows).flat_map(|row| model.embedding(side, row)).collect();
     Table::from_values(all.len() / rows, all)
 }
 
@@ -208,103 +251,141 @@ fn norms(table: &Table<f64>) -> Vec<f64> {
     (0..table.rows()).map(|row| norm_f64(table.row(row))).collect()
 }
 
-fn run<F: Real>(
-    dataset: &Dataset,
-    scenario: &Scenario,
-    values: &Materialised,
-    options: &TrainOptions,
-    output: Option<&output::Folder>,
-    progress: &mut dyn FnMut(Progress),
-) -> Result<Training> {
-    let mut session = Session::<F>::new(values);
-    let watch = options.record.watch(dataset, scenario);
-    let mut recorder = match output {
-        Some(folder) => Some(Recorder::create(&folder.trajectory(), folder.force(), scenario, &watch)?),
-        None => None,
-    };
-    let mut towers = Side::ALL.map(|side| {
-        let rows = scenario.tower(side).rows;
-        let start = norms(&embeddings(&session, side, rows));
-        Followed { side, start, energy: vec![0.0; rows], displacement: vec![0.0; rows] }
-    });
+/// What is trained, and where it goes.
+struct Run<'a> {
+    dataset: &'a Dataset,
+    scenario: &'a Scenario,
+    options: &'a TrainOptions,
+    output: Option<&'a output::Folder>,
+}
 
-    let started = Instant::now();
-    let mut batches = batches::Batches::new(dataset, scenario);
-    let mut losses: Vec<(usize, f64)> = Vec::new();
-    for step in 0..scenario.steps {
-        let (epoch, batch) = batches.next_batch();
-        let outcome = session.evaluate(&batch);
-        let loss = outcome.loss.to_f64();
-        if !loss.is_finite() {
-            return Err(Error::not_finite("loss", format!("{loss} at step {step}; a lower learning rate may help")));
+impl Run<'_> {
+    fn train(&self, mut model: impl Stepwise, progress: &mut dyn FnMut(Progress)) -> Result<Training> {
+        let Run { dataset, scenario, options, output } = *self;
+        let mut towers = Side::ALL.map(|side| {
+            let rows = scenario.tower(side).rows;
+            let start = norms(&embeddings(&model, side, rows));
+            Followed { side, start, energy: vec![0.0; rows], displacement: vec![0.0; rows] }
+        });
+        let mut losses: Vec<(usize, f64)> = Vec::new();
+        let identity = checkpoint::Identity::of(dataset, scenario, options.core);
+        if let Some(file) = &options.resume {
+            losses = checkpoint::restore(file, &identity, &mut model, &mut towers)?;
         }
-        for tower in &mut towers {
-            let rate = scenario.tower(tower.side).optimizer.schedule().at(step as u64);
-            for (row, gradient) in &outcome.tower(tower.side).rows {
-                let square = |vector: &[F]| vector.iter().map(|x| x.to_f64() * x.to_f64()).sum::<f64>();
-                let spherical = square(&session.embedding(tower.side, *row)) * square(gradient);
-                tower.energy[*row] += spherical;
-                tower.displacement[*row] += 2.0 * rate * rate * spherical;
+        let first = model.time() as usize;
+        let watch = options.record.watch(dataset, scenario);
+        let implementation = match options.core {
+            Core::Reference => "reference",
+            Core::Kernel { .. } => "kernel",
+        };
+        let mut recorder = match output {
+            Some(folder) => {
+                let (path, force) = (folder.trajectory(), folder.force());
+                Some(Recorder::start(&path, force, scenario, &watch, implementation, first as u64)?)
+            }
+            None => None,
+        };
+
+        let started = Instant::now();
+        let mut batches = batches::Batches::new(dataset, scenario);
+        // The pairs of every step follow from the data and the seed.
+        (0..first).for_each(|_| drop(batches.next_batch()));
+        for step in first..scenario.steps {
+            let (epoch, batch) = batches.next_batch();
+            let loss = model.evaluate(&batch)?;
+            if !loss.is_finite() {
+                return Err(Error::not_finite(
+                    "loss",
+                    format!("{loss} at step {step}; a lower learning rate may help"),
+                ));
+            }
+            let mut recording = None;
+            if let Some(recorder) = &mut recorder
+                && recorder.before(&model, loss)?
+            {
+                recording = Some(recorder);
+            }
+            for Followed { side, energy, displacement, .. } in &mut towers {
+                let rate = scenario.tower(*side).optimizer.schedule().at(step as u64);
+                model.each_gradient(*side, &mut |row, embedding, gradient| {
+                    let square = |vector: &[f64]| vector.iter().map(|x| x * x).sum::<f64>();
+                    let spherical = square(embedding) * square(gradient);
+                    energy[row] += spherical;
+                    displacement[row] += 2.0 * rate * rate * spherical;
+                    if let Some(recorder) = &mut recording {
+                        recorder.gradient(*side, row, gradient);
+                    }
+                });
+            }
+            model.apply();
+            if let Some(recorder) = recording {
+                recorder.after(&model)?;
+            }
+            losses.resize(epoch + 1, (0, 0.0));
+            losses[epoch].0 += 1;
+            losses[epoch].1 += loss;
+            let done = step + 1;
+            if let Some(checkpoints) = &options.checkpoints
+                && done.is_multiple_of(checkpoints.every)
+                && done < scenario.steps
+            {
+                checkpoint::save(&checkpoints.file, &identity, &mut model, &mut towers, &losses)?;
+            }
+            progress(Progress { step: done, steps: scenario.steps, epoch, loss });
+        }
+        let seconds = started.elapsed().as_secs_f64();
+
+        let [items, users] = Side::ALL.map(|side| embeddings(&model, side, scenario.tower(side).rows));
+        for (side, table) in [(Side::Item, &items), (Side::User, &users)] {
+            if let Some(place) = table.values().iter().position(|value| !value.is_finite()) {
+                let (row, value) = (place / table.width(), table.values()[place]);
+                return Err(Error::not_finite(format!("{side} embeddings"), format!("{value} in row {row}")));
             }
         }
-        let recorded = match &mut recorder {
-            Some(recorder) => recorder.before(&session, &outcome)?,
-            None => false,
+        let mut user_popularity = vec![0; dataset.user_count()];
+        dataset.train.iter().for_each(|pair| user_popularity[pair.user as usize] += 1);
+        let statistics = |tower: &Followed, table: &Table<f64>, popularity: &[u64]| {
+            NormStatistics::of(
+                popularity,
+                &tower.start,
+                &norms(table),
+                &tower.energy,
+                &tower.displacement,
+                scenario.seed,
+            )
         };
-        session.apply(&outcome);
-        if let Some(recorder) = recorder.as_mut().filter(|_| recorded) {
-            recorder.after(&session, &outcome)?;
+        let item = statistics(&towers[0], &items, &dataset.popularity());
+        let user = statistics(&towers[1], &users, &user_popularity);
+        let trained = Model {
+            similarity: scenario.loss.similarity(),
+            precision: scenario.precision,
+            item_names: dataset.items.clone(),
+            user_names: dataset.users.clone(),
+            items,
+            users,
+        };
+        let training = Training {
+            schema: METRICS_SCHEMA,
+            data: dataset.summary(),
+            scenario: scenario.clone(),
+            steps: scenario.steps,
+            dropped: dataset.train.len() % scenario.sampler.batch,
+            epochs: losses.iter().map(|&(steps, sum)| Epoch { steps, loss: sum / steps as f64 }).collect(),
+            item,
+            user,
+            evaluation: evaluate(dataset, &trained, &options.evaluation),
+            recorded: recorder.is_some().then_some(Recorded {
+                items: watch.items.len(),
+                users: watch.users.len(),
+                every: watch.every,
+            }),
+            model: trained,
+            seconds,
+        };
+        if let Some((recorder, folder)) = recorder.zip(output) {
+            folder.write(&training)?;
+            recorder.finish()?;
         }
-        losses.resize(epoch + 1, (0, 0.0));
-        losses[epoch].0 += 1;
-        losses[epoch].1 += loss;
-        progress(Progress { step: step + 1, steps: scenario.steps, epoch, loss });
+        Ok(training)
     }
-    let seconds = started.elapsed().as_secs_f64();
-
-    let [items, users] = Side::ALL.map(|side| embeddings(&session, side, scenario.tower(side).rows));
-    for (side, table) in [(Side::Item, &items), (Side::User, &users)] {
-        if let Some(place) = table.values().iter().position(|value| !value.is_finite()) {
-            let (row, value) = (place / table.width(), table.values()[place]);
-            return Err(Error::not_finite(format!("{side} embeddings"), format!("{value} in row {row}")));
-        }
-    }
-    let mut user_popularity = vec![0; dataset.user_count()];
-    dataset.train.iter().for_each(|pair| user_popularity[pair.user as usize] += 1);
-    let statistics = |tower: &Followed, table: &Table<f64>, popularity: &[u64]| {
-        NormStatistics::of(popularity, &tower.start, &norms(table), &tower.energy, &tower.displacement, scenario.seed)
-    };
-    let item = statistics(&towers[0], &items, &dataset.popularity());
-    let user = statistics(&towers[1], &users, &user_popularity);
-    let model = Model {
-        similarity: scenario.loss.similarity(),
-        precision: scenario.precision,
-        item_names: dataset.items.clone(),
-        user_names: dataset.users.clone(),
-        items,
-        users,
-    };
-    let training = Training {
-        schema: METRICS_SCHEMA,
-        data: dataset.summary(),
-        scenario: scenario.clone(),
-        steps: scenario.steps,
-        dropped: dataset.train.len() % scenario.sampler.batch,
-        epochs: losses.iter().map(|&(steps, sum)| Epoch { steps, loss: sum / steps as f64 }).collect(),
-        item,
-        user,
-        evaluation: evaluate(dataset, &model, &options.evaluation),
-        recorded: recorder.is_some().then_some(Recorded {
-            items: watch.items.len(),
-            users: watch.users.len(),
-            every: watch.every,
-        }),
-        model,
-        seconds,
-    };
-    if let Some((recorder, folder)) = recorder.zip(output) {
-        folder.write(&training)?;
-        recorder.finish()?;
-    }
-    Ok(training)
 }

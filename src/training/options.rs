@@ -1,13 +1,14 @@
 //! What to train on a dataset: presets and what can be changed about them.
 
 use std::fmt;
+use std::path::PathBuf;
 use std::str::FromStr;
 
 use super::EvaluationOptions;
 use crate::encoder::{EncoderKind, table::TableEncoder};
 use crate::error::{Error, Result};
 use crate::interactions::Dataset;
-use crate::loss::Loss;
+use crate::loss::{Loss, Objective, full_softmax::FullSoftmax};
 use crate::optimizer::decay::Form;
 use crate::optimizer::{
     Decay, Optimizer, adagrad::Adagrad, adam::Adam, heavy_ball::HeavyBall, nesterov::Nesterov,
@@ -15,7 +16,7 @@ use crate::optimizer::{
 };
 use crate::reference::recorder::Watch;
 use crate::rounding::Precision;
-use crate::sampler::{Negatives, Sampler, in_batch::InBatch, uniform::Uniform};
+use crate::sampler::{Negatives, Sampler, full::Full, in_batch::InBatch, uniform::Uniform};
 use crate::scenario::{Initial, Scenario, Tower};
 use crate::trajectory::{Rows, Similarity};
 
@@ -111,6 +112,37 @@ impl Default for RecordOptions {
     }
 }
 
+/// Which of the numeric cores trains.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Core {
+    /// [`crate::reference`]: everything that a scenario can say, one loop after another.
+    #[default]
+    Reference,
+    /// [`crate::kernel`]: table towers and softmax losses, fast.
+    Kernel {
+        /// Number of threads; the same number gives the same bits.
+        threads: usize,
+    },
+}
+
+impl fmt::Display for Core {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Core::Reference => f.write_str("reference"),
+            Core::Kernel { threads } => write!(f, "kernel, {threads} threads"),
+        }
+    }
+}
+
+/// When a run is saved, so that it can be continued.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Checkpoints {
+    /// The file, which each checkpoint replaces as a whole.
+    pub file: PathBuf,
+    /// Steps between checkpoints.
+    pub every: usize,
+}
+
 /// What to train, and what to measure and record of it.
 ///
 /// ```
@@ -151,6 +183,14 @@ pub struct TrainOptions {
     pub seed: u64,
     /// None: the other positives of the batch are the negatives. Some(M): each pair draws M items uniformly.
     pub negatives: Option<usize>,
+    /// The softmax is over all items, in place of negatives.
+    pub full_softmax: bool,
+    /// Which core trains.
+    pub core: Core,
+    /// When the run is saved on the way; never if None. Of the kernel only.
+    pub checkpoints: Option<Checkpoints>,
+    /// A checkpoint of the same run to continue from.
+    pub resume: Option<PathBuf>,
     /// What is recorded.
     pub record: RecordOptions,
     /// What is evaluated.
@@ -183,6 +223,10 @@ impl TrainOptions {
             std: None,
             seed: 0,
             negatives: None,
+            full_softmax: false,
+            core: Core::Reference,
+            checkpoints: None,
+            resume: None,
             record: RecordOptions::default(),
             evaluation: EvaluationOptions::default(),
         };
@@ -247,11 +291,15 @@ impl TrainOptions {
             },
             seed: self.seed,
             precision: self.precision,
-            loss: Loss::info_nce(self.similarity, temperature),
+            loss: match self.full_softmax {
+                true => Loss::new(self.similarity, Objective::FullSoftmax(FullSoftmax { temperature })),
+                false => Loss::info_nce(self.similarity, temperature),
+            },
             sampler: Sampler {
                 batch,
                 exponent: 1.0,
                 negatives: match self.negatives {
+                    None if self.full_softmax => Negatives::Full(Full {}),
                     None => Negatives::InBatch(InBatch {}),
                     Some(count) => Negatives::Uniform(Uniform { count }),
                 },
@@ -274,6 +322,13 @@ impl TrainOptions {
             Length::Steps(count) => at_least_one("steps", count)?,
         }
         at_least_one("negatives", self.negatives.unwrap_or(1))?;
+        if self.full_softmax && self.negatives.is_some() {
+            return Err(Error::usage(
+                "negatives",
+                "none, as the softmax is over all items",
+                self.negatives.unwrap_or(0),
+            ));
+        }
         at_least_one("cutoff", self.evaluation.cutoff)?;
         at_least_one("watched rows", self.record.rows.unwrap_or(1))?;
         if self.record.every == 0 {
@@ -394,6 +449,7 @@ mod tests {
             TrainOptions { std: Some(0.0), ..fine.clone() },
             TrainOptions { precision: Precision::Bf16, ..fine.clone() },
             TrainOptions { negatives: Some(0), ..fine.clone() },
+            TrainOptions { negatives: Some(2), full_softmax: true, ..fine.clone() },
             TrainOptions { record: record(Some(0), 1), ..fine.clone() },
             TrainOptions { record: record(None, 0), ..fine.clone() },
         ] {

@@ -221,3 +221,94 @@ fn a_model_that_does_not_fit_its_names_is_refused() {
     assert!(error.ends_with("item/table: expected shape [29, d], one row a name, found [30, 4]"), "{error}");
     assert!(model.save(&path, false).unwrap_err().is_usage());
 }
+
+#[test]
+fn a_run_that_is_continued_ends_with_the_same_bits_and_numbers() {
+    let place = tempfile::tempdir().unwrap();
+    let file = place.path().join("checkpoint");
+    let forms = [(None, false), (Some(3), false), (None, true)];
+    let mut compared = 0;
+    for (k, optimizer) in OptimizerName::ALL.into_iter().enumerate() {
+        for rows in [Rows::Dense, Rows::Lazy] {
+            let (negatives, full_softmax) = forms[k % forms.len()];
+            let whole = TrainOptions {
+                optimizer,
+                rows,
+                negatives,
+                full_softmax,
+                precision: [Precision::F32, Precision::F64][k % 2],
+                weight_decay: 1e-3,
+                core: Core::Kernel { threads: 1 + k % 3 },
+                ..quick()
+            };
+            let interrupted = TrainOptions {
+                checkpoints: Some(Checkpoints { file: file.clone(), every: 17 }),
+                resume: None,
+                ..whole.clone()
+            };
+            let expected = train(&data(), &interrupted, None, &mut |_| {}).unwrap();
+            let continued = TrainOptions { resume: Some(file.clone()), ..whole.clone() };
+            let mut steps = Vec::new();
+            let found = train(&data(), &continued, None, &mut |at| steps.push(at.step)).unwrap();
+            assert_eq!(steps, [18, 19, 20], "{optimizer}");
+            assert_eq!(found.model, expected.model, "{optimizer} {rows:?}");
+            assert_eq!(serde_json::to_string(&found).unwrap(), serde_json::to_string(&expected).unwrap());
+            assert_eq!(found.model, train(&data(), &whole, None, &mut |_| {}).unwrap().model);
+            std::fs::remove_file(&file).unwrap();
+            compared += 1;
+        }
+    }
+    assert_eq!(compared, 12);
+}
+
+#[test]
+fn checkpoints_of_other_runs_and_broken_ones_are_refused() {
+    let place = tempfile::tempdir().unwrap();
+    let file = place.path().join("checkpoint");
+    let core = Core::Kernel { threads: 2 };
+    let options = TrainOptions { core, checkpoints: Some(Checkpoints { file: file.clone(), every: 6 }), ..quick() };
+    train(&data(), &options, None, &mut |_| {}).unwrap();
+    let refused = |options: &TrainOptions, words: &str| {
+        let error = train(&data(), options, None, &mut |_| {}).unwrap_err();
+        assert!(error.to_string().contains(words), "{error}");
+    };
+    // It is there already.
+    assert!(train(&data(), &options, None, &mut |_| {}).is_err());
+    let resumed = TrainOptions { checkpoints: None, resume: Some(file.clone()), ..options.clone() };
+    refused(&TrainOptions { seed: 1, ..resumed.clone() }, "checkpoint: scenario");
+    refused(&TrainOptions { core: Core::Kernel { threads: 1 }, ..resumed.clone() }, "kernel, 2 threads");
+    refused(&TrainOptions { length: Length::Steps(17), ..resumed.clone() }, "at most 17");
+    refused(&TrainOptions { core: Core::Reference, ..resumed.clone() }, "the kernel");
+    let every = Some(Checkpoints { file: place.path().join("other"), every: 0 });
+    refused(&TrainOptions { checkpoints: every, ..options.clone() }, "at least 1 step");
+    // A longer run goes on.
+    let longer = TrainOptions { length: Length::Steps(25), ..resumed.clone() };
+    assert_eq!(train(&data(), &longer, None, &mut |_| {}).unwrap().steps, 25);
+    // Cut off, or with an array taken out.
+    let (metadata, mut arrays) = crate::trajectory::read_arrays(&file).unwrap();
+    arrays.remove("user/energy").unwrap();
+    crate::trajectory::write_arrays(&file, true, &metadata, &arrays).unwrap();
+    refused(&resumed, "user/energy");
+    let bytes = std::fs::read(&file).unwrap();
+    std::fs::write(&file, &bytes[..bytes.len() / 2]).unwrap();
+    assert!(train(&data(), &resumed, None, &mut |_| {}).is_err());
+}
+
+#[test]
+fn the_kernel_trains_what_the_reference_trains() {
+    let run = |core, precision| {
+        let options = TrainOptions { core, precision, ..quick() };
+        train(&data(), &options, None, &mut |_| {}).unwrap()
+    };
+    let expected = run(Core::Reference, Precision::F64);
+    // In the same precision the two differ by roundings, which must be far fewer than those of single precision.
+    let gap = |other: &Training| {
+        let pairs = expected.model.items.values().iter().zip(other.model.items.values());
+        pairs.map(|(a, b)| (a - b).abs()).fold(0.0, f64::max)
+    };
+    let single = gap(&run(Core::Reference, Precision::F32));
+    let kernel = gap(&run(Core::Kernel { threads: 2 }, Precision::F64));
+    assert!(kernel < single && single > 0.0, "{kernel} and {single}");
+    let kernel = gap(&run(Core::Kernel { threads: 2 }, Precision::F32));
+    assert!(kernel > 0.0, "the kernel cannot be the reference to the bit");
+}

@@ -9,6 +9,7 @@ mod gradients;
 mod harness;
 mod honesty;
 mod jacobians;
+mod kernel;
 mod losses;
 mod necessity;
 mod optimizer_rules;
