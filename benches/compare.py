@@ -43,6 +43,7 @@ WORKLOADS = [
     "W4-f64-d8-B16",
     "W5-f32-d64-N10000-T200",
 ]
+ROWS = 100_000  # of a table, unless the name says otherwise
 OWN_NEGATIVES = 64  # of W2
 
 STEPS = frozenset(["W1", "W2", "W3", "full"])
@@ -308,7 +309,7 @@ def work(workload: str) -> tuple[float | None, float | None]:
     """Floating-point operations that a step needs, and bytes that it moves at least; None where that is not counted."""
     kind, precision, *parts = workload.split("-")
     size = {part[0]: int(part[1:]) for part in parts}
-    dim, pairs, rows = size.get("d", 0), size.get("B", 0), size.get("N", 0)
+    dim, pairs, rows = size.get("d", 0), size.get("B", 0), size.get("N", ROWS)
     number = {"f32": 4, "f64": 8}[precision]
     if kind == "W4":
         return None, None

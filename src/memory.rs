@@ -5,7 +5,7 @@ use std::fmt;
 use crate::error::{Error, Result};
 
 /// So little is there, or nothing would run: the system is not asked.
-const SMALL: u128 = 1 << 26;
+pub(crate) const SMALL: u128 = 1 << 26;
 
 /// Refuses what takes more memory than is available. `place` says where that was asked for, `what` what it is.
 ///
@@ -28,7 +28,7 @@ pub(crate) fn afford(place: impl fmt::Display, what: &str, bytes: u128) -> Resul
 
 /// Bytes that can be had without swapping: what Linux estimates, and what is left to the control group of the process. Where
 /// the system does not tell, all that can be addressed.
-fn available() -> u64 {
+pub(crate) fn available() -> u64 {
     let read = |path: &str| std::fs::read_to_string(path).ok();
     let machine = read("/proc/meminfo").and_then(|text| meminfo(&text));
     let number = |name: &str| read(&format!("/sys/fs/cgroup/memory.{name}"))?.trim().parse::<u64>().ok();

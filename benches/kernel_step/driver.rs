@@ -15,10 +15,11 @@ use std::time::Instant;
 use perpend::kernel::{Element, roofline};
 use serde_json::{Value, json};
 
-use crate::workload::{Precision, Steps, Workload};
+use crate::checks::{GradientCheck, Motion};
+use crate::workload::{Precision, Steps, Workload, size};
 
 /// What is loaded.
-trait Loaded {
+pub trait Loaded {
     fn values(&mut self) -> Result<Vec<f64>, String>;
     fn step(&mut self) -> Result<(), String>;
 }
@@ -35,8 +36,8 @@ impl<E: Element> Loaded for Steps<E> {
 /// None where there is no such workload on this side.
 fn load(name: &str, threads: usize) -> Option<Result<Box<dyn Loaded>, String>> {
     match name.split('-').next()? {
-        "W4" => gradient_check(name),
-        "W5" => trajectory_audit(name),
+        "W4" => Some(boxed(GradientCheck::new(size(name, 'B')?))),
+        "W5" => Some(boxed(Motion::new(size(name, 'T')?, size(name, 'N')?, size(name, 'd')?))),
         _ => {
             let workload = Workload::parse(name)?;
             Some(match workload.precision {
@@ -49,17 +50,6 @@ fn load(name: &str, threads: usize) -> Option<Result<Box<dyn Loaded>, String>> {
 
 fn boxed<L: Loaded + 'static>(steps: Result<L, impl ToString>) -> Result<Box<dyn Loaded>, String> {
     steps.map(|steps| Box::new(steps) as Box<dyn Loaded>).map_err(|error| error.to_string())
-}
-
-/// W4: all parameters of two towers by central differences. Values: the loss.
-fn gradient_check(_name: &str) -> Option<Result<Box<dyn Loaded>, String>> {
-    None
-}
-
-/// W5: quantiles of a dense trajectory. Values: those of the last step, first of the cosines, then of the growth factors,
-/// interpolated linearly between order statistics.
-fn trajectory_audit(_name: &str) -> Option<Result<Box<dyn Loaded>, String>> {
-    None
 }
 
 fn answer(line: &str, loaded: &mut Option<Box<dyn Loaded>>, threads: usize) -> Result<Value, String> {

@@ -1,7 +1,8 @@
 //! Steps of the kernel: in-batch, own and full softmax, its phases, and how time grows with B, d, N and threads.
 //!
-//! With `--serve THREADS` it measures nothing by itself and answers `benches/compare.py` instead (see `driver`).
+//! With `--serve THREADS` it measures nothing by itself and answers `benches/compare.py` instead (see `driver`), for which it also has W4 and W5 (`checks`).
 
+mod checks;
 mod driver;
 mod workload;
 
@@ -93,7 +94,10 @@ fn phases(criterion: &mut Criterion) {
         let mut group = criterion.benchmark_group(format!("kernel f32 B1024 d64 phases, {candidates:?}"));
         group.sample_size(20);
         group.bench_function("evaluate", |bencher| {
-            bencher.iter(|| steps.evaluate().expect("every row has a direction"));
+            bencher.iter(|| {
+                steps.skip();
+                steps.evaluate().expect("every row has a direction")
+            });
         });
         group.bench_function("apply", |bencher| {
             bencher.iter_custom(|iterations| {

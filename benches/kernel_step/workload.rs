@@ -12,7 +12,7 @@ const OWN_NEGATIVES: usize = 64;
 /// Rate of the measured steps.
 const RATE: f64 = 0.1;
 /// τ.
-const TEMPERATURE: f64 = 0.05;
+pub const TEMPERATURE: f64 = 0.05;
 
 /// What the positives are held against.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,16 +58,8 @@ impl Workload {
             "f64" => Precision::F64,
             _ => return None,
         };
-        let mut workload = Workload { candidates, precision, dim: 0, pairs: 0, rows: ROWS };
-        for part in parts {
-            let number = part.get(1..)?.parse().ok()?;
-            match part.as_bytes()[0] {
-                b'd' => workload.dim = number,
-                b'B' => workload.pairs = number,
-                b'N' => workload.rows = number,
-                _ => return None,
-            }
-        }
+        let rows = size(name, 'N').unwrap_or(ROWS);
+        let workload = Workload { candidates, precision, dim: size(name, 'd')?, pairs: size(name, 'B')?, rows };
         (workload.dim > 0 && workload.pairs > 0 && workload.rows > 0).then_some(workload)
     }
 
@@ -82,9 +74,14 @@ impl Workload {
     }
 }
 
+/// The number behind a letter in the name of a workload.
+pub fn size(name: &str, letter: char) -> Option<usize> {
+    name.split('-').skip(2).find_map(|part| part.strip_prefix(letter)?.parse().ok())
+}
+
 /// The finaliser of SplitMix64 (Steele, Lea, Flood 2014) on a counter, so that any part can be made by itself.
-fn word(stream: u64, index: u64) -> u64 {
-    let counter = (stream << 40) + index + 1;
+fn word(stream: Stream, index: u64) -> u64 {
+    let counter = ((stream as u64) << 40) + index + 1;
     let mut z = counter.wrapping_mul(0x9E37_79B9_7F4A_7C15);
     z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
     z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
@@ -93,25 +90,27 @@ fn word(stream: u64, index: u64) -> u64 {
 
 /// Bell-shaped with mean 0 and variance 1: the sum of four 16-bit numbers, exact until it is scaled, so that programs in
 /// any language agree to the bit (a logarithm and a cosine would not).
-pub fn normal(stream: u64, index: u64) -> f64 {
+pub fn normal(stream: Stream, index: u64) -> f64 {
     let word = word(stream, index);
     let sum: u64 = (0..4).map(|k| (word >> (16 * k)) & 0xFFFF).sum();
     (sum as f64 - 2.0 * 65535.0) * (3.0 / 4_294_967_295.0_f64).sqrt()
 }
 
 /// Uniform below `bound`.
-fn below(stream: u64, index: u64, bound: usize) -> u32 {
+fn below(stream: Stream, index: u64, bound: usize) -> u32 {
     (((word(stream, index) >> 32) * bound as u64) >> 32) as u32
 }
 
 /// The streams of random numbers.
 #[derive(Clone, Copy)]
-enum Stream {
+pub enum Stream {
     Users,
     Items,
     UserIds,
     Positives,
     Negatives,
+    Trajectory,
+    Towers,
 }
 
 struct Pairs {
@@ -131,16 +130,15 @@ pub struct Steps<E: Element> {
 impl<E: Element> Steps<E> {
     pub fn new(workload: &Workload, threads: usize) -> Result<Self, Error> {
         let Workload { candidates, dim, pairs, rows, .. } = *workload;
-        let table = |stream: Stream| -> Vec<E> {
-            (0..(rows * dim) as u64).map(|k| E::from_f64(normal(stream as u64, k))).collect()
-        };
+        let table =
+            |stream: Stream| -> Vec<E> { (0..(rows * dim) as u64).map(|k| E::from_f64(normal(stream, k))).collect() };
         let own = if candidates == Candidates::Own {
             pairs * OWN_NEGATIVES
         } else {
             0
         };
         let ids = |stream: Stream, batch: usize, count: usize| -> Vec<u32> {
-            (0..count).map(|k| below(stream as u64, (batch * count + k) as u64, rows)).collect()
+            (0..count).map(|k| below(stream, (batch * count + k) as u64, rows)).collect()
         };
         let objective = Objective::InfoNce { temperature: TEMPERATURE };
         let settings = Settings { objective, threads, ..Settings::default() };
@@ -176,10 +174,15 @@ impl<E: Element> Steps<E> {
         self.kernel.evaluate(&Self::batch(&self.pool[self.next], self.candidates))
     }
 
+    /// Goes on to the next batch.
+    pub fn skip(&mut self) {
+        self.next = (self.next + 1) % BATCHES;
+    }
+
     /// Moves the rows of the batch that was evaluated, and goes on to the next batch.
     pub fn apply(&mut self, rate: f64) {
         self.kernel.apply(Rates { users: rate, items: rate });
-        self.next = (self.next + 1) % BATCHES;
+        self.skip();
     }
 
     /// A measured step: the loss before it.

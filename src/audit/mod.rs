@@ -7,13 +7,14 @@
 mod contradictions;
 mod hypotheses;
 
+use rayon::prelude::*;
 use serde::Serialize;
 
 use crate::claims::{self, ALL, declared_step};
 pub use crate::diagnosis::{Advice, Diagnosis, Finding};
 use crate::diagnosis::{Samples, advice, diagnose, sgd_family::Fit};
 use crate::error::{Error, Result};
-use crate::facts::{Context, Momentum, Replay, Survey, describe, survey};
+use crate::facts::{Context, Momentum, Motion, Replay, StepMotion, Survey, describe, motion, motion_in, survey};
 use crate::optimizer::{Optimizer, Update};
 use crate::rounding::Precision;
 use crate::statistics::{Interval, spearman_interval};
@@ -54,6 +55,54 @@ pub struct Coupling {
     pub median_growth: f64,
 }
 
+/// How the rows of a tower move: of what [`motion`](fn@crate::facts::motion) finds, at most 16 steps, evenly spread.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct TowerMotion {
+    /// The tower.
+    pub tower: Option<Side>,
+    /// Number and motion of each of these steps.
+    pub steps: Vec<MotionAt>,
+}
+
+/// How the rows of a tower moved in a step.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct MotionAt {
+    /// The step's number in the run.
+    pub step: i64,
+    /// Quantiles over the rows, at the shares [`SHARES`](crate::facts::SHARES).
+    #[serde(flatten)]
+    pub motion: StepMotion,
+}
+
+/// Steps of which an audit reports the motion.
+const SHOWN: usize = 16;
+
+impl TowerMotion {
+    fn of(tower: &Tower<'_>) -> Result<Self> {
+        let chosen = spread(tower.steps(), SHOWN);
+        let parts = match tower.is_sparse() {
+            // Records are in one list.
+            true => vec![motion(tower)?],
+            false => chosen.par_iter().map(|&step| motion_in(tower, step..step + 1)).collect::<Result<Vec<_>>>()?,
+        };
+        let mut all = Motion::default();
+        parts.iter().for_each(|part| all.merge(part));
+        let at = |step: usize| {
+            let motion = all.steps.get(&(step as u64))?.clone();
+            Some(MotionAt { step: tower.step_number(step), motion })
+        };
+        Ok(TowerMotion { tower: tower.side(), steps: chosen.into_iter().filter_map(at).collect() })
+    }
+}
+
+/// At most `most` of so many steps, evenly spread, the first and the last among them.
+fn spread(steps: usize, most: usize) -> Vec<usize> {
+    match steps <= most {
+        true => (0..steps).collect(),
+        false => (0..most).map(|k| k * (steps - 1) / (most - 1)).collect(),
+    }
+}
+
 /// The audit of one run.
 #[derive(Debug, Clone)]
 pub struct Audit {
@@ -65,6 +114,8 @@ pub struct Audit {
     pub diagnosis: Diagnosis,
     /// Coupling of norm and training, tower by tower.
     pub coupling: Vec<Coupling>,
+    /// How rows moved, tower by tower.
+    pub motion: Vec<TowerMotion>,
     /// What was read but not understood.
     pub notes: Vec<String>,
     /// The cause or the result in plain words.
@@ -112,6 +163,7 @@ pub fn audit(trajectory: &Trajectory) -> Result<Audit> {
         claims: Vec::new(),
         diagnosis: Diagnosis::default(),
         coupling: Vec::new(),
+        motion: Vec::new(),
         notes: trajectory.notes().to_vec(),
         sentence: String::new(),
     };
@@ -147,6 +199,7 @@ pub fn audit(trajectory: &Trajectory) -> Result<Audit> {
     if ["dot-product", "detached-norm"].iter().any(|name| audit.diagnosis.finding(name).is_some()) {
         audit.diagnosis.findings.retain(|finding| finding.name != "gradient-leak");
     }
+    audit.motion = towers.iter().map(TowerMotion::of).collect::<Result<_>>()?;
     audit.sentence = sentence(&audit);
     Ok(audit)
 }
@@ -374,5 +427,41 @@ fn sentence(audit: &Audit) -> String {
             (confirmed, 0) => format!("All {confirmed} judgements within their hypotheses are confirmed."),
             (confirmed, undecided) => format!("Nothing is violated: {confirmed} confirmed, {undecided} undecided."),
         },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn steps_are_spread_evenly() {
+        assert_eq!(spread(10, 4), [0, 3, 6, 9]);
+        assert_eq!(spread(10, 10), (0..10).collect::<Vec<_>>());
+        assert!(spread(0, SHOWN).is_empty());
+        assert_eq!((spread(1000, SHOWN).len(), spread(1000, SHOWN)[SHOWN - 1]), (SHOWN, 999));
+    }
+
+    #[test]
+    fn the_motion_of_both_towers_is_told_at_steps_of_the_run() {
+        use crate::trajectory::{Array, Settings};
+        let row = |k: usize| [1.0 + k as f64, 0.0, 0.0, 2.0 * (1.0 + k as f64)];
+        let states: Vec<f64> = (0..3).flat_map(row).collect();
+        let q = || Array::from_f64(&[3, 2, 2], &states);
+        let numbers = Array::from_i64(&[2], &[10, 11]);
+        let arrays = [("item/q", q()), ("user/q", q()), ("step", numbers)];
+        let arrays = arrays.into_iter().map(|(name, array)| (name.to_owned(), array)).collect();
+        let audit = audit(&Trajectory::new(Settings::default(), arrays).unwrap()).unwrap();
+        let found = crate::report::json::audit_body(&audit)["motion"].clone();
+        assert_eq!(found["shares"].as_array().unwrap().len(), 7);
+        for (tower, side) in ["item", "user"].into_iter().enumerate() {
+            let found = &found["towers"][tower];
+            assert_eq!((&found["tower"], &found["steps"][1]["step"]), (&side.into(), &11.into()));
+            // Both rows grow along themselves: by 2, then by 3/2.
+            let median = |name: &str, step: usize| found["steps"][step][name][3].as_f64().unwrap();
+            assert_eq!((median("growth", 0), median("growth", 1), median("cosine", 1)), (2.0, 1.5, 1.0));
+        }
+        let text = crate::report::terminal::audit_text(&audit, crate::report::terminal::Colour::Off);
+        assert!(text.contains("motion     item: step 10: 2 of 2 rows moved, cos∠(q, Δq) 1.000e0"), "{text}");
     }
 }

@@ -45,6 +45,8 @@ mod gradient_orthogonality;
 mod heavy_ball_identity;
 mod homogeneous_layers;
 mod lazy_versus_dense;
+#[cfg(test)]
+mod ledger;
 mod metric_orthogonality;
 mod nesterov_growth;
 mod norm_fixing;
@@ -441,7 +443,17 @@ mod tests {
     #[test]
     fn every_file_in_the_folder_is_a_claim_in_the_list() {
         let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src/claims");
-        let machinery = ["check", "fresh_directions", "mod", "proofs", "runs", "similarity_rows", "specimen", "steps"];
+        let machinery = [
+            "check",
+            "fresh_directions",
+            "ledger",
+            "mod",
+            "proofs",
+            "runs",
+            "similarity_rows",
+            "specimen",
+            "steps",
+        ];
         let files: BTreeSet<String> = std::fs::read_dir(folder)
             .unwrap()
             .map(|entry| entry.unwrap().path())

@@ -57,6 +57,20 @@ mod tests {
     use crate::claims::ALL;
 
     #[test]
+    fn the_standing_of_a_claim_counts_its_theorems() {
+        let proved = |claim: &str| super::of(claim).iter().filter(|proof| proof.is_proved()).count();
+        for claim in ALL {
+            let (standing, count) = (super::standing(claim.id()), proved(claim.id()));
+            assert!(
+                count > 0 && standing.starts_with(&format!("proved ({count} theorem")),
+                "{}: {standing}",
+                claim.id()
+            );
+        }
+        assert_eq!(super::standing("a claim that nobody made"), "open");
+    }
+
+    #[test]
     fn every_claim_says_where_its_proof_stands() {
         for claim in ALL {
             assert!(!super::of(claim.id()).is_empty(), "proofs/claims.tsv has no row for {}", claim.id());

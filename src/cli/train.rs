@@ -54,48 +54,48 @@ pub(super) struct Arguments {
     #[arg(long, default_value = "sgd", conflicts_with = "scenario")]
     optimizer: OptimizerName,
     /// Passes through the train pairs.
-    #[arg(long, conflicts_with = "steps")]
+    #[arg(long, conflicts_with_all = ["steps", "scenario"])]
     epochs: Option<usize>,
     /// Steps, in place of epochs.
-    #[arg(long)]
+    #[arg(long, conflicts_with = "scenario")]
     steps: Option<usize>,
     /// Embedding dimension.
-    #[arg(long)]
+    #[arg(long, conflicts_with = "scenario")]
     dim: Option<usize>,
     /// Pairs in a batch.
-    #[arg(long)]
+    #[arg(long, conflicts_with = "scenario")]
     batch: Option<usize>,
     /// Learning rate.
-    #[arg(long)]
+    #[arg(long, conflicts_with = "scenario")]
     lr: Option<f64>,
     /// Temperature of the softmax.
-    #[arg(long)]
+    #[arg(long, conflicts_with = "scenario")]
     temperature: Option<f64>,
     /// Momentum of momentum and nesterov.
-    #[arg(long)]
+    #[arg(long, conflicts_with = "scenario")]
     momentum: Option<f64>,
     /// Weight decay.
-    #[arg(long)]
+    #[arg(long, conflicts_with = "scenario")]
     weight_decay: Option<f64>,
     /// Decouple the weight decay from the gradient.
-    #[arg(long)]
+    #[arg(long, conflicts_with = "scenario")]
     decoupled: bool,
     /// Visit only rows that were looked up (momentum, decay and Adam).
-    #[arg(long)]
+    #[arg(long, conflicts_with = "scenario")]
     lazy: bool,
     /// Standard deviation of the initial coordinates.
-    #[arg(long)]
+    #[arg(long, conflicts_with = "scenario")]
     std: Option<f64>,
     /// float32 or float64.
-    #[arg(long)]
+    #[arg(long, conflicts_with = "scenario")]
     precision: Option<String>,
     /// Items drawn uniformly as negatives of each pair, in place of the other positives of the batch.
-    #[arg(long, value_name = "M")]
+    #[arg(long, value_name = "M", conflicts_with = "scenario")]
     negatives: Option<usize>,
     /// The softmax is over all items, in place of negatives.
-    #[arg(long, conflicts_with = "negatives")]
+    #[arg(long, conflicts_with_all = ["negatives", "scenario"])]
     full_softmax: bool,
-    /// Who trains: reference, or kernel (fast; table towers and softmax losses).
+    /// Who trains: reference, or kernel (fast; table and MLP towers, softmax losses).
     #[arg(long, value_enum, default_value = "reference")]
     trainer: CoreName,
     /// Threads of the kernel; the same number gives the same bits. All processors if it is not said.
@@ -107,7 +107,7 @@ pub(super) struct Arguments {
     /// Steps between checkpoints.
     #[arg(long, value_name = "STEPS", default_value_t = 1000, requires = "checkpoint")]
     checkpoint_every: usize,
-    /// Continue the run that this checkpoint is of: the same options and data, and not fewer steps.
+    /// Continue the run that this checkpoint is of: the same options and data, and more steps than it has made.
     #[arg(long, value_name = "FILE")]
     resume: Option<PathBuf>,
     /// Seed of everything that is drawn.
@@ -281,7 +281,7 @@ pub(super) fn summary(training: &Training) -> String {
         data.test,
         data.users_without_test,
         data.items_without_test,
-        training.steps,
+        training.steps - training.resumed,
         training.seconds,
         losses.join(" → "),
         item.start.median,

@@ -269,7 +269,7 @@ impl Samples {
 
     /// The member of the SGD family that explains the steps, where one does.
     pub fn fit(&self, tower: &Tower<'_>) -> Option<Fit> {
-        tower.consecutive().then(|| sgd_family::fit(self.moved(), self.precision)).flatten()
+        tower.is_complete().then(|| sgd_family::fit(self.moved(), self.precision)).flatten()
     }
 }
 

@@ -18,12 +18,20 @@ pub enum Activation {
 }
 
 /// √(2/π) and the cubic coefficient of GELU's tanh form.
-const GELU: (f64, f64) = (0.797_884_560_802_865_4, 0.044715);
+pub(crate) const GELU: (f64, f64) = (0.797_884_560_802_865_4, 0.044715);
 
 impl Activation {
     /// Whether σ(c·x) = c·σ(x) for c > 0: Euler's identity holds layer by layer (THEORY B7).
     pub fn is_homogeneous(self) -> bool {
         self == Activation::Relu
+    }
+
+    /// A bound on |σ'|: 1 for ReLU and tanh, 1.13 at its steepest for GELU.
+    pub(crate) fn steepest(self) -> f64 {
+        match self {
+            Activation::Relu | Activation::Tanh => 1.0,
+            Activation::Gelu => 1.13,
+        }
     }
 
     /// σ, coordinate by coordinate.

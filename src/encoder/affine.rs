@@ -2,7 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Architecture, Block, Constant, Constants, Encoder, Form, Gradient, Place, Size, add_outer, matrix_vector};
+use super::{
+    Architecture, Block, Chain, Constant, Constants, Encoder, Form, Gradient, Place, Size, add_outer, matrix_vector,
+};
 use crate::geometry::{Table, add_scaled};
 use crate::number::Real;
 use crate::verdict::Status;
@@ -49,6 +51,9 @@ impl Architecture for Affine {
     }
     fn roundings(&self, _dim: usize) -> Option<usize> {
         Some(self.features + 1)
+    }
+    fn chain(&self) -> Option<Chain> {
+        Some(Chain::Private { features: self.features, bias: self.bias == Bias::Trained })
     }
     fn name(&self) -> &'static str {
         "affine"

@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::activation::Activation;
-use super::{Architecture, Block, Constant, Constants, Encoder, Gradient, Place, Size, layer};
+use super::{Architecture, Block, Chain, Constant, Constants, Encoder, Gradient, Place, Size, layer};
 use crate::geometry::Table;
 use crate::number::Real;
 use crate::verdict::Status;
@@ -52,6 +52,9 @@ impl Architecture for Mlp {
     }
     fn private_parameters(&self) -> Status {
         Status::Unmet("the layers are shared by all rows".into())
+    }
+    fn chain(&self) -> Option<Chain> {
+        Some(Chain::Shared { layers: self.hidden.len() + 1, bias: self.bias, activation: self.activation })
     }
     fn name(&self) -> &'static str {
         "mlp"

@@ -25,6 +25,7 @@ pub mod activation;
 pub mod adapter;
 pub mod affine;
 pub mod bottleneck;
+mod chain;
 mod constants;
 pub mod dropout;
 pub mod gain_vector;
@@ -42,6 +43,7 @@ pub mod table;
 pub mod two_layer;
 pub mod weight_norm;
 
+pub use chain::Chain;
 pub use constants::{Constant, Constants, Form};
 pub use own::Own;
 
@@ -171,6 +173,10 @@ pub trait Architecture {
     fn roundings(&self, _dim: usize) -> Option<usize> {
         None
     }
+    /// The encoder as a chain of affine layers, where it is one.
+    fn chain(&self) -> Option<Chain> {
+        None
+    }
     /// The name used in trajectory headers.
     fn name(&self) -> &'static str;
     /// The encoder on numbers of one type.
@@ -279,6 +285,9 @@ impl Architecture for EncoderKind {
     }
     fn roundings(&self, dim: usize) -> Option<usize> {
         each!(self, encoder => encoder.roundings(dim))
+    }
+    fn chain(&self) -> Option<Chain> {
+        each!(self, encoder => encoder.chain())
     }
     fn name(&self) -> &'static str {
         each!(self, encoder => encoder.name())

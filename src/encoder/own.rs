@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Deserializer, Serialize};
 
-use super::{Architecture, Block, Constant, Constants, Encoder, Place, Size};
+use super::{Architecture, Block, Chain, Constant, Constants, Encoder, Place, Size};
 use crate::error::Result;
 use crate::number::{Dual, Forward, Real, Running};
 use crate::verdict::Status;
@@ -86,6 +86,7 @@ erased!(
         fn isotropic_jacobian() -> Status;
         fn private_parameters() -> Status;
         fn roundings(dim: usize) -> Option<usize>;
+        fn chain() -> Option<Chain>;
         fn name() -> &'static str;
     }
     built {

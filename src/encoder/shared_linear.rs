@@ -3,7 +3,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Architecture, Block, Constant, Constants, Encoder, Gradient, Place, Size};
+use super::activation::Activation;
+use super::{Architecture, Block, Chain, Constant, Constants, Encoder, Gradient, Place, Size};
 use crate::geometry::{Table, add_scaled, dot};
 use crate::number::Real;
 use crate::verdict::Status;
@@ -28,6 +29,9 @@ impl Architecture for SharedLinear {
     }
     fn private_parameters(&self) -> Status {
         Status::Unmet("one weight matrix is shared by all rows".into())
+    }
+    fn chain(&self) -> Option<Chain> {
+        Some(Chain::Shared { layers: 1, bias: false, activation: Activation::default() })
     }
     fn name(&self) -> &'static str {
         "shared-linear"

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Architecture, Block, Constants, Encoder, Gradient, Place};
+use super::{Architecture, Block, Chain, Constants, Encoder, Gradient, Place};
 use crate::geometry::{Table, add_scaled};
 use crate::number::Real;
 use crate::verdict::Status;
@@ -21,6 +21,9 @@ impl Architecture for TableEncoder {
     }
     fn private_parameters(&self) -> Status {
         Status::Met("one table row a row".into())
+    }
+    fn chain(&self) -> Option<Chain> {
+        Some(Chain::Private { features: 0, bias: true })
     }
     fn name(&self) -> &'static str {
         "id"

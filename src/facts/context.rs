@@ -102,7 +102,7 @@ pub struct Context {
     pub encoding: Option<Encoding>,
     /// The optimizers that `declared-step` replays.
     pub replays: Vec<Replay>,
-    /// Whether every step was recorded, so that a row's history is complete.
+    /// Whether every step from the first one on was recorded, so that a row's history is complete.
     pub consecutive: bool,
     /// Whether the other tower pools these rows: then steps visit more of them than were looked up.
     pub is_pooled: bool,

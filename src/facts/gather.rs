@@ -4,10 +4,13 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
+use super::products::{Products, SAFE, in_lanes};
 use super::{Context, Facts, Measured, RecordFacts, RowSummary, Tally};
 use crate::error::Result;
-use crate::geometry::{dot, norm_f64};
+use crate::geometry::norm_f64;
+use crate::lanes::Lanes;
 use crate::rounding::Precision;
+use crate::simd::{self, Task};
 use crate::trajectory::{Record, Tower};
 
 /// Bytes of row state that one thread keeps at a time.
@@ -77,11 +80,9 @@ pub fn gather_rows(tower: &Tower<'_>, context: &Context, watched: &[Watched], ro
     let mut broken: Vec<Vec<bool>> = watched.iter().map(|_| vec![false; rows.len()]).collect();
     let mut summaries = vec![RowSummary::default(); rows.len()];
     let mut seen = vec![false; rows.len()];
-    let mut difference = Vec::new();
-    let mut sum = Vec::new();
     tower.for_each(rows.clone(), &mut |record| {
         let local = record.row - rows.start;
-        let record_facts = inner_products(record, &mut difference, &mut sum);
+        let record_facts = inner_products(record);
         facts.records += 1;
         facts.moved += u64::from(record_facts.moved());
         facts.moved_untouched += u64::from(record_facts.moved() && record.lookups == Some(0));
@@ -111,20 +112,67 @@ pub fn gather_rows(tower: &Tower<'_>, context: &Context, watched: &[Watched], ro
     Ok(facts)
 }
 
-fn inner_products<'a>(record: &'a Record<'a>, difference: &mut Vec<f64>, sum: &mut Vec<f64>) -> RecordFacts<'a> {
-    difference.clear();
-    difference.extend(record.q_next.iter().zip(record.q).map(|(next, q)| next - q));
-    sum.clear();
-    sum.extend(record.q_next.iter().zip(record.q).map(|(next, q)| next + q));
+fn inner_products<'a>(record: &'a Record<'a>) -> RecordFacts<'a> {
+    let products = simd::run(InnerProducts(record));
+    let zeros = |row: &[f64]| row.iter().all(|x| *x == 0.0);
+    let length = |square: f64, is_zero: &dyn Fn() -> bool, row: &dyn Fn() -> Vec<f64>| match SAFE.contains(&square) {
+        true => square.sqrt(),
+        // Most rows rest in most steps.
+        false if is_zero() => 0.0,
+        // Squares may have left the range of numbers.
+        false => norm_f64(&row()),
+    };
+    let step = || record.q_next.iter().zip(record.q).map(|(next, q)| next - q).collect();
     RecordFacts {
         record,
-        norm: norm_f64(record.q),
-        next_norm: norm_f64(record.q_next),
-        step_norm: norm_f64(difference),
-        radial_step: dot(record.q, difference),
-        growth: dot(difference, sum),
-        gradient_norm: record.grad.map(norm_f64),
-        radial_gradient: record.grad.map_or(0.0, |gradient| dot(record.q, gradient)),
+        norm: length(products.before, &|| zeros(record.q), &|| record.q.to_vec()),
+        next_norm: length(products.after, &|| zeros(record.q_next), &|| record.q_next.to_vec()),
+        step_norm: length(products.step, &|| record.q == record.q_next, &step),
+        radial_step: products.radial_step,
+        growth: products.growth,
+        gradient_norm: record
+            .grad
+            .map(|gradient| length(products.gradient, &|| zeros(gradient), &|| gradient.to_vec())),
+        radial_gradient: products.radial_gradient,
+    }
+}
+
+/// The inner products of a record, in double precision: no term passes more roundings than in a plain loop.
+struct InnerProducts<'a>(&'a Record<'a>);
+
+struct Sums {
+    before: f64,
+    after: f64,
+    step: f64,
+    radial_step: f64,
+    growth: f64,
+    gradient: f64,
+    radial_gradient: f64,
+}
+
+impl Task for InnerProducts<'_> {
+    type Output = Sums;
+    #[inline(always)]
+    fn run<const FMA: bool>(self) -> Sums {
+        let Products { before, after, step, radial } = Products::of(self.0.q, self.0.q_next);
+        let mut growth = Lanes::ZERO;
+        in_lanes(self.0.q, self.0.q_next, |q, next| growth = growth + (next - q) * (next + q));
+        let (mut gradient, mut radial_gradient) = (Lanes::ZERO, Lanes::ZERO);
+        if let Some(row) = self.0.grad {
+            in_lanes(self.0.q, row, |q, g| {
+                gradient = gradient + g * g;
+                radial_gradient = radial_gradient + q * g;
+            });
+        }
+        Sums {
+            before,
+            after,
+            step,
+            radial_step: radial,
+            growth: growth.total(),
+            gradient: gradient.total(),
+            radial_gradient: radial_gradient.total(),
+        }
     }
 }
 

@@ -9,6 +9,8 @@ mod context;
 mod exact;
 mod gather;
 mod histogram;
+mod motion;
+mod products;
 mod survey;
 
 use std::collections::BTreeMap;
@@ -22,6 +24,7 @@ pub use context::{
 pub use exact::ExactSum;
 pub use gather::{Follow, Measure, Start, Watched, gather, gather_rows};
 pub use histogram::Histogram;
+pub use motion::{Motion, MotionQuantiles, SHARES, StepMotion, motion, motion_in};
 pub(crate) use survey::upstream;
 pub use survey::{FACTOR_ERROR, Survey, describe, survey};
 

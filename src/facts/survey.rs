@@ -134,7 +134,7 @@ impl Context {
             gradient_factor,
             encoding: None,
             replays,
-            consecutive: tower.consecutive(),
+            consecutive: tower.is_complete(),
             is_pooled: settings.encoder.as_deref() == Some("pooled"),
             is_table: match settings.encoder.as_deref() {
                 Some(name) => matches!(name, "id" | "table" | "embedding"),

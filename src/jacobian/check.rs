@@ -5,7 +5,9 @@
 //!    are the same up to that bound.
 //! 3. **Taylor rate** ([`taylor`](super::taylor)): the order of the remainder along random directions.
 //! 4. **Radial**: where the function must be constant along some rows (a loss of cosines), it is.
-//! 5. **Differences** ([`line`](super::line)): the slope along random directions and single coordinates.
+//! 5. **Differences** ([`line`](super::line)): the slope along random directions and single coordinates; where the function has
+//!    a way to do so in one go ([`coordinates`](super::coordinates)), along every parameter. Where that disagrees the line along
+//!    the parameter decides, which knows kinks.
 //! 6. **Dual numbers** that carry their rounding ([`Forward`]): every entry of the Jacobian.
 //!
 //! Whoever judges a *claim* about a gradient does so after these six.
@@ -155,12 +157,14 @@ impl fmt::Display for Finding {
 pub struct Counts {
     /// Entries of the Jacobian, by dual numbers.
     pub entries: usize,
-    /// Those among them that would have shown an error of a millionth of the largest.
+    /// Those among them, or among those judged by differences alone, that would have shown an error of a millionth of the largest.
     pub sharp: usize,
     /// Those among the sharp ones that are not zero.
     pub nonzero: usize,
     /// Lines along which differences were compared.
     pub lines: usize,
+    /// Entries of the Jacobian that agree with differences along their own parameter.
+    pub differences: usize,
     /// Lines left out because of a kink at the point.
     pub kinks: usize,
     /// Lines whose Taylor rate was conclusive.
@@ -202,7 +206,7 @@ impl Report {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Counts { entries, sharp, nonzero, lines, kinks, rates, radial } = self.counts;
+        let Counts { entries, sharp, nonzero, lines, differences, kinks, rates, radial } = self.counts;
         match &self.finding {
             Some(finding) => write!(f, "{finding}\n  judged ")?,
             None if nonzero == 0 => f.write_str("nothing but zeros could be judged sharply: ")?,
@@ -210,8 +214,8 @@ impl fmt::Display for Report {
         }
         write!(
             f,
-            "{entries} entries by dual numbers ({sharp} sharply), {lines} lines by differences, {kinks} left out at kinks, \
-             {rates} Taylor rates, {radial} radial directions"
+            "{entries} entries by dual numbers and {differences} by differences ({sharp} sharply), {lines} lines by differences, \
+             {kinks} left out at kinks, {rates} Taylor rates, {radial} radial directions"
         )
     }
 }
@@ -269,6 +273,34 @@ pub fn check_gradient(scenario: &Scenario, effort: Effort) -> Result<Report> {
     Ok(report)
 }
 
+/// Checks the gradient of a model's loss in its first batch by differences along every parameter of both towers: the
+/// exhaustive check, without those stages of [`check_gradient`] that try directions.
+///
+/// Two towers of layers ([`Chain`](crate::encoder::Chain)) under InfoNCE take a moment
+/// ([`coordinates`](super::coordinates)); any others one line a parameter, which takes long.
+///
+/// ```
+/// use perpend::jacobian::{Outcome, check_every_parameter};
+/// use perpend::scenario::Scenario;
+/// let model = Scenario::from_toml(include_str!("../../fixtures/scenarios/sgd.toml"))?.materialise()?;
+/// let report = check_every_parameter(&model);
+/// assert_eq!(report.outcome(), Outcome::Agrees, "{report}");
+/// let parameters = [&model.item, &model.user].map(|tower| tower.tables.iter().map(|t| t.values().len()).sum::<usize>());
+/// assert_eq!(report.counts.differences, parameters[0] + parameters[1]);
+/// # Ok::<(), perpend::Error>(())
+/// ```
+pub fn check_every_parameter(model: &Materialised) -> Report {
+    let Scenario { item, user, loss, .. } = &model.scenario;
+    let (item, user, batch) = (&item.encoder, &user.encoder, &model.batches[0]);
+    check_every_entry(&LossOfParameters { model, batch, item, user, loss })
+}
+
+/// Checks that a Jacobian is finite and the same when it is computed again, and every entry by differences along its parameter: in one go where the subject has
+/// [a way to do so](Differentiable::slopes), else line by line.
+pub fn check_every_entry(subject: &impl Differentiable) -> Report {
+    Checked::new(subject, Effort::default()).every_entry()
+}
+
 /// Checks anything that is differentiable.
 pub fn check(subject: &impl Differentiable, effort: Effort) -> Report {
     Checked::new(subject, effort).all()
@@ -318,13 +350,9 @@ impl<'a, S: Differentiable> Checked<'a, S> {
 
     /// The first finding, in the order of the stages.
     fn all(mut self) -> Report {
-        let outputs = self.function.value(&self.lifted).len();
-        let jacobian: Jacobian = (0..outputs)
-            .map(|k| {
-                let unit: Vec<Rounded> = (0..outputs).map(|j| Rounded::ratio(i64::from(j == k), 1)).collect();
-                self.function.product(&self.lifted, &unit)
-            })
-            .collect();
+        let value = self.function.value(&self.lifted);
+        let outputs = value.len();
+        let jacobian = self.jacobian(outputs);
         if let Some(finding) = self.finite_and_deterministic(&jacobian) {
             return self.report(Some(finding));
         }
@@ -357,6 +385,11 @@ impl<'a, S: Differentiable> Checked<'a, S> {
                 }
             }
         }
+        if let Some(slopes) = self.slopes(&value)
+            && let Some(what) = self.by_slopes(&slopes, &jacobian)
+        {
+            return self.located(Stage::Differences, what, &jacobian);
+        }
         let (worst, off) = self.by_dual_numbers(&jacobian);
         let finding = worst.map(|worst| Finding {
             stage: Stage::DualNumbers,
@@ -369,6 +402,93 @@ impl<'a, S: Differentiable> Checked<'a, S> {
             off,
         });
         self.report(finding)
+    }
+
+    /// The exact products.
+    fn jacobian(&self, outputs: usize) -> Jacobian {
+        let unit = |k: usize| -> Vec<Rounded> { (0..outputs).map(|j| Rounded::ratio(i64::from(j == k), 1)).collect() };
+        (0..outputs).map(|k| self.function.product(&self.lifted, &unit(k))).collect()
+    }
+
+    /// Every entry by differences, where all numbers are finite.
+    fn every_entry(mut self) -> Report {
+        let value = self.function.value(&self.lifted);
+        let jacobian = self.jacobian(value.len());
+        // A product that is not a number agrees with nothing and differs from nothing.
+        if let Some(finding) = self.finite_and_deterministic(&jacobian) {
+            return self.report(Some(finding));
+        }
+        let what = match self.slopes(&value) {
+            Some(slopes) => self.by_slopes(&slopes, &jacobian),
+            None => {
+                let (worst, off) = self.by_differences(&jacobian);
+                let count = off.iter().map(|(_, count)| count).sum::<usize>();
+                let finding = worst.map(|entry| Finding {
+                    stage: Stage::Differences,
+                    what: format!("{count} entries are off"),
+                    entry: Some(entry),
+                    off,
+                });
+                return self.report(finding);
+            }
+        };
+        match what {
+            Some(what) => self.located(Stage::Differences, what, &jacobian),
+            None => self.report(None),
+        }
+    }
+
+    /// The slopes that the subject finds in one go, if they are those of this function: its value must be theirs.
+    fn slopes(&self, value: &[Rounded]) -> Option<Vec<Table<Estimate>>> {
+        let [value] = value else { return None };
+        let (slopes, values) = self.subject.slopes()?;
+        let value = Estimate::from(*value);
+        // Values with any error agree with everything.
+        values.iter().all(|other| other.error.is_finite() && other.agrees(&value)).then_some(slopes)
+    }
+
+    /// Every entry of the only output by slopes that were found in one go. Where one disagrees with the exact product the
+    /// line along the parameter decides; returns what was seen at the first that is off.
+    fn by_slopes(&mut self, slopes: &[Table<Estimate>], jacobian: &Jacobian) -> Option<String> {
+        let coordinates = self.tables.iter().enumerate().flat_map(indices);
+        let judged: Vec<Judged> = coordinates
+            .map(|(place, index)| {
+                let product = jacobian[0][place].values()[index].into();
+                Judged { place, index, output: 0, product, other: slopes[place].values()[index] }
+            })
+            .collect();
+        self.count_sharp(&judged);
+        let (agree, mut off): (Vec<&Judged>, Vec<&Judged>) =
+            judged.iter().partition(|entry| entry.product.agrees(&entry.other));
+        self.counts.differences = agree.len();
+        // The furthest first: where many are off, one line tells.
+        off.sort_by(|a, b| b.distance().total_cmp(&a.distance()));
+        for entry in &off {
+            match self.difference(entry, 1) {
+                None => self.counts.kinks += 1,
+                Some(difference) if difference.agrees(&entry.product) => self.counts.differences += 1,
+                Some(difference) => {
+                    let direction = self.coordinate(entry.place, entry.index, vec![1.0]);
+                    return Some(format!("{difference} along {}, exact product {}", direction.name, entry.product));
+                }
+            }
+        }
+        None
+    }
+
+    /// How many entries are judged sharply.
+    fn count_sharp(&mut self, judged: &[Judged]) {
+        let outputs = judged.iter().map(|entry| entry.output + 1).max().unwrap_or(0);
+        let mut largest = vec![vec![0.0_f64; self.tables.len()]; outputs];
+        for entry in judged {
+            let largest = &mut largest[entry.output][entry.place];
+            *largest = largest.max(entry.product.value.abs()).max(entry.other.value.abs());
+        }
+        let is_sharp = |entry: &&Judged| {
+            entry.product.error + entry.other.error <= RESOLUTION * largest[entry.output][entry.place]
+        };
+        self.counts.sharp = judged.iter().filter(is_sharp).count();
+        self.counts.nonzero = judged.iter().filter(is_sharp).filter(|entry| entry.product.value != 0.0).count();
     }
 
     /// The radial stage alone.
@@ -597,16 +717,7 @@ impl<'a, S: Differentiable> Checked<'a, S> {
             }
         }
         self.counts.entries = judged.len();
-        let mut largest = vec![vec![0.0_f64; self.tables.len()]; jacobian.len()];
-        for entry in &judged {
-            let largest = &mut largest[entry.output][entry.place];
-            *largest = largest.max(entry.product.value.abs()).max(entry.other.value.abs());
-        }
-        let is_sharp = |entry: &&Judged| {
-            entry.product.error + entry.other.error <= RESOLUTION * largest[entry.output][entry.place]
-        };
-        self.counts.sharp = judged.iter().filter(is_sharp).count();
-        self.counts.nonzero = judged.iter().filter(is_sharp).filter(|entry| entry.product.value != 0.0).count();
+        self.count_sharp(&judged);
         let off: Vec<&Judged> = judged.iter().filter(|entry| !entry.product.agrees(&entry.other)).collect();
         let worst = Judged::furthest(&off).map(|worst| {
             let difference = self.difference(worst, jacobian.len());
@@ -616,19 +727,24 @@ impl<'a, S: Differentiable> Checked<'a, S> {
     }
 
     /// Every entry by differences.
-    fn by_differences(&self, jacobian: &Jacobian) -> (Option<Entry>, Vec<(String, usize)>) {
+    fn by_differences(&mut self, jacobian: &Jacobian) -> (Option<Entry>, Vec<(String, usize)>) {
         let mut judged: Vec<Judged> = Vec::new();
         for (output, row) in jacobian.iter().enumerate() {
             for (place, index) in self.tables.iter().enumerate().flat_map(indices) {
                 let product = row[place].values()[index].into();
                 let mut entry = Judged { place, index, output, product, other: product };
-                if let Some(difference) = self.difference(&entry, jacobian.len()) {
-                    entry.other = difference;
-                    judged.push(entry);
+                match self.difference(&entry, jacobian.len()) {
+                    Some(difference) => {
+                        entry.other = difference;
+                        judged.push(entry);
+                    }
+                    None => self.counts.kinks += 1,
                 }
             }
         }
+        self.count_sharp(&judged);
         let off: Vec<&Judged> = judged.iter().filter(|entry| !entry.product.agrees(&entry.other)).collect();
+        self.counts.differences = judged.len() - off.len();
         // Dual numbers were asked before and agree with the exact product.
         let worst = Judged::furthest(&off).map(|worst| self.entry(worst, worst.product, Some(worst.other)));
         (worst, self.by_block(&off))
@@ -687,15 +803,19 @@ struct Judged {
 }
 
 impl Judged {
+    fn distance(&self) -> f64 {
+        (self.product.value - self.other.value).abs()
+    }
     fn furthest<'a>(off: &[&'a Judged]) -> Option<&'a Judged> {
-        let distance = |entry: &Judged| (entry.product.value - entry.other.value).abs();
-        off.iter().copied().max_by(|a, b| distance(a).total_cmp(&distance(b)))
+        off.iter().copied().max_by(|a, b| a.distance().total_cmp(&b.distance()))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::encoder::EncoderKind;
+    use crate::loss::Loss;
 
     /// y = (x₀·x₁, exp(x₀) + max(x₂, 0)), with a gradient that may be wrong.
     struct Example {
@@ -884,5 +1004,196 @@ mod tests {
         assert_eq!(report.outcome(), Outcome::Agrees, "{report}");
         // Every direction but those in the other block and its coordinates.
         assert_eq!((report.counts.kinks, report.counts.lines), (5, 3), "{report}");
+    }
+
+    /// A subject with a mistake in one entry of its exact products, and with or without the way in one go.
+    struct Planted<'a, S> {
+        inner: &'a S,
+        /// Place, index and what is added.
+        mistake: Option<(usize, usize, f64)>,
+        in_one_go: bool,
+    }
+
+    impl<S: Differentiable> Differentiable for Planted<'_, S> {
+        fn tables(&self) -> Vec<Table<f64>> {
+            self.inner.tables()
+        }
+        fn block(&self, place: usize) -> String {
+            self.inner.block(place)
+        }
+        fn on<F: Real>(&self) -> Box<dyn Function<F> + '_> {
+            Box::new(PlantedOn { inner: self.inner.on::<F>(), mistake: self.mistake })
+        }
+        fn slopes(&self) -> Option<(Vec<Table<Estimate>>, Vec<Estimate>)> {
+            if self.in_one_go { self.inner.slopes() } else { None }
+        }
+    }
+
+    struct PlantedOn<'a, F> {
+        inner: Box<dyn Function<F> + 'a>,
+        mistake: Option<(usize, usize, f64)>,
+    }
+
+    impl<F: Real> Function<F> for PlantedOn<'_, F> {
+        fn value(&self, tables: &[Table<F>]) -> Vec<F> {
+            self.inner.value(tables)
+        }
+        fn product(&self, tables: &[Table<F>], upstream: &[F]) -> Vec<Table<F>> {
+            let mut product = self.inner.product(tables, upstream);
+            if let Some((place, index, more)) = self.mistake {
+                let entry = &mut product[place].values_mut()[index];
+                *entry = entry.clone() + F::from_f64(more);
+            }
+            product
+        }
+    }
+
+    /// Two towers on a batch with a repeated user and a repeated item.
+    fn towers(item: &str, user: &str, loss: &str) -> Materialised {
+        towers_in_batch(item, user, loss, PAIRS)
+    }
+
+    fn towers_in_batch(item: &str, user: &str, loss: &str, batch: &str) -> Materialised {
+        let tower = |encoder: &str| {
+            format!(
+                "rows = 4\nencoder = {{ {encoder} }}\noptimizer = {{ kind = \"sgd\", lr = 0.1 }}\n\
+                 initial = {{ kind = \"normal\", std = 0.6 }}\n"
+            )
+        };
+        let scenario = Scenario::from_toml(&format!(
+            "dim = 3\nsteps = 1\nseed = 5\nloss = {{ {loss} }}\n\
+             sampler = {{ batch = 4, exponent = 1.0, negatives = {{ kind = \"in-batch\" }} }}\n\
+             batches = [{{ {batch} }}]\n[item]\n{}[user]\n{}",
+            tower(item),
+            tower(user)
+        ));
+        scenario.and_then(|scenario| scenario.materialise()).expect("a valid scenario")
+    }
+
+    const PAIRS: &str = "users = [0, 1, 1, 3], positives = [2, 0, 1, 2]";
+    const CORRECTED: &str = "kind = \"info-nce\", similarity = \"cosine\", temperature = 0.3, log_q = true";
+    const COSINE: &str = "kind = \"info-nce\", similarity = \"cosine\", temperature = 0.2";
+    const DOT: &str = "kind = \"info-nce\", similarity = \"dot\", temperature = 0.5, mask_duplicates = true";
+    const TABLE: &str = "kind = \"table\"";
+    const CHAINS: [&str; 7] = [
+        TABLE,
+        "kind = \"affine\", features = 2, bias = \"trained\"",
+        "kind = \"affine\", features = 2, bias = \"frozen\"",
+        "kind = \"shared-linear\", features = 5",
+        "kind = \"mlp\", features = 5, hidden = [4, 3], bias = true, activation = \"tanh\"",
+        "kind = \"mlp\", features = 5, hidden = [6, 5, 4], bias = false, activation = \"gelu\"",
+        "kind = \"mlp\", features = 5, hidden = [6], bias = true, activation = \"relu\"",
+    ];
+
+    fn of(model: &Materialised) -> LossOfParameters<'_, EncoderKind, EncoderKind, Loss> {
+        let Scenario { item, user, loss, .. } = &model.scenario;
+        LossOfParameters { model, batch: &model.batches[0], item: &item.encoder, user: &user.encoder, loss }
+    }
+
+    #[test]
+    fn slopes_found_in_one_go_are_those_of_lines_and_of_exact_products() {
+        let mut sharp = 0;
+        let mut cases = Vec::new();
+        for (item, loss) in CHAINS.iter().flat_map(|item| [COSINE, DOT].map(|loss| (item, loss))) {
+            cases.extend([(*item, TABLE), (TABLE, *item)].map(|(item, user)| (item, user, loss, PAIRS)));
+        }
+        // One pair; more pairs than denominators are multiplied together; every kind of negatives; ln Q.
+        for batch in [
+            "users = [0], positives = [2], shared = [1, 3]",
+            "users = [0, 1, 2, 3, 0, 1, 2, 3, 1], positives = [2, 0, 1, 2, 3, 3, 1, 0, 2]",
+            "users = [0, 1], positives = [2, 0], negatives = [[1, 3, 0], [2, 2, 3]], log_q = [-1, -2, -0.5, -3, -1, -2, -1, -0.25]",
+            "users = [3, 1], positives = [2, 0], shared = [1, 2], in_batch = true, log_q = [-1, -2, -0.5, -3]",
+            "users = [3, 1], positives = [2, 0], shared = [1, 3], in_batch = false",
+        ] {
+            let loss = if batch.contains("log_q") { CORRECTED } else { DOT };
+            cases.extend([(CHAINS[4], TABLE), (CHAINS[1], CHAINS[6])].map(|(item, user)| (item, user, loss, batch)));
+        }
+        for (item, user, loss, batch) in cases {
+            let model = towers_in_batch(item, user, loss, batch);
+            let subject = of(&model);
+            let checked = Checked::new(&subject, Effort::default());
+            let value = checked.function.value(&checked.lifted);
+            let jacobian = checked.jacobian(1);
+            let slopes = checked.slopes(&value).expect("a way in one go, to the same value");
+            for (place, index) in checked.tables.iter().enumerate().flat_map(indices) {
+                let (slope, product) = (slopes[place].values()[index], jacobian[0][place].values()[index].into());
+                let entry = Judged { place, index, output: 0, product, other: slope };
+                let name = format!("{item} {user} {loss} {batch} {}[{index}]", subject.block(place));
+                let line = checked.difference(&entry, 1).expect("no kink");
+                assert!(slope.agrees(&line), "{name}: {slope}, along a line {line}");
+                assert!(slope.agrees(&entry.product), "{name}: {slope}, exact product {}", entry.product);
+                sharp += usize::from(slope.value.abs() > 1e3 * slope.error);
+            }
+        }
+        // Nothing can be told apart where the error swallows everything.
+        assert!(sharp > 500, "{sharp} slopes that are not their errors");
+    }
+
+    #[test]
+    fn an_entry_that_is_off_is_caught_and_named_in_one_go_and_line_by_line() {
+        let model = towers(CHAINS[4], CHAINS[4], COSINE);
+        let subject = of(&model);
+        let parameters: usize = subject.tables().iter().map(|table| table.values().len()).sum();
+        for in_one_go in [true, false] {
+            let report = check_every_entry(&Planted { inner: &subject, mistake: None, in_one_go });
+            assert_eq!(report.outcome(), Outcome::Agrees, "{report}");
+            assert_eq!(report.counts.differences, parameters, "{report}");
+            assert!(report.counts.sharp > parameters * 9 / 10, "{report}");
+            // A bias, a weight within, a weight of the other tower.
+            for (place, index, name) in
+                [(0, 5, "item layer1[0, 5]"), (1, 7, "item layer2[1, 2]"), (5, 3, "user layer3[0, 3]")]
+            {
+                let planted = Planted { inner: &subject, mistake: Some((place, index, 1e-6)), in_one_go };
+                let report = check_every_entry(&planted);
+                let finding = report.finding.clone().expect("a wrong gradient");
+                assert_eq!(finding.stage, Stage::Differences);
+                let entry = finding.entry.expect("an entry");
+                let width = subject.tables()[place].width();
+                assert_eq!(
+                    (entry.block.as_str(), entry.row, entry.column),
+                    (subject.block(place).as_str(), index / width, index % width),
+                    "{report}"
+                );
+                assert!(report.to_string().contains(name), "{report}");
+            }
+        }
+        // A product that is not finite agrees with nothing, and is found before anything is compared.
+        for bad in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
+            for in_one_go in [true, false] {
+                let planted = Planted { inner: &subject, mistake: Some((0, 5, bad)), in_one_go };
+                assert_eq!(check_every_entry(&planted).finding.expect("a wrong gradient").stage, Stage::Finite);
+            }
+        }
+        // The whole check finds it too.
+        let report =
+            check(&Planted { inner: &subject, mistake: Some((1, 7, 1e-6)), in_one_go: true }, Effort::default());
+        assert_eq!(report.outcome(), Outcome::Disagrees, "{report}");
+    }
+
+    #[test]
+    fn every_entry_of_the_whole_check_is_judged_in_one_go() {
+        let model = towers(CHAINS[4], TABLE, COSINE);
+        let report = check(&of(&model), Effort::default());
+        assert_eq!(report.outcome(), Outcome::Agrees, "{report}");
+        assert_eq!(report.counts.differences, report.counts.entries, "{report}");
+        let other = towers(TABLE, TABLE, "kind = \"bpr\", similarity = \"cosine\", temperature = 0.2");
+        assert!(of(&other).slopes().is_none());
+        assert_eq!(check(&of(&other), Effort::default()).counts.differences, 0);
+    }
+
+    /// ReLU at exactly 0: the slopes on both sides differ, and the line decides that nothing is told.
+    #[test]
+    fn a_kink_is_no_mistake_of_the_exact_product() {
+        let mut model = towers(CHAINS[6], TABLE, COSINE);
+        let (features, layer) = (model.item.constants.rows.row(2).to_vec(), &mut model.item.tables[0]);
+        let unit = layer.row_mut(0);
+        unit[5] = 0.0;
+        unit[5] = -dot(&unit[..5], &features);
+        let report = check_every_parameter(&model);
+        assert_eq!(report.outcome(), Outcome::Agrees, "{report}");
+        let parameters: usize = of(&model).tables().iter().map(|table| table.values().len()).sum();
+        assert!(report.counts.differences < parameters, "{report}");
+        assert!(report.counts.differences >= parameters - 6, "{report}");
+        assert_eq!(report.counts.differences + report.counts.kinks, parameters, "{report}");
     }
 }

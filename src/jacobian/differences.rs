@@ -72,9 +72,25 @@ pub fn reach(scale: f64) -> f64 {
 
 fn extrapolate(f: impl Fn(f64) -> f64, scale: f64, noise: impl FnOnce(f64) -> f64) -> Estimate {
     let h = reach(scale);
-    let pairs = [h, h / 2.0, h / 4.0].map(|h| (f(h), f(-h), 2.0 * h));
-    let largest = pairs.iter().fold(0.0_f64, |largest, (up, down, _)| largest.max(up.abs()).max(down.abs()));
-    let [coarse, middle, fine] = pairs.map(|(up, down, width)| (up - down) / width);
+    let values = places(h).map(f);
+    let largest = values.iter().fold(0.0_f64, |largest, value| largest.max(value.abs()));
+    slope(h, &values, noise(largest))
+}
+
+/// Where the slope is found from the values of f: h, −h, h/2, −h/2, h/4, −h/4.
+pub(super) fn places(h: f64) -> [f64; PLACES] {
+    [h, -h, h / 2.0, -h / 2.0, h / 4.0, -h / 4.0]
+}
+
+/// How many values one slope takes.
+pub(super) const PLACES: usize = 6;
+
+/// f'(0) from the values of f at [`places`]`(h)`, h a power of two, known to within `noise`.
+pub(super) fn slope(h: f64, values: &[f64; PLACES], noise: f64) -> Estimate {
+    let [up, down, half_up, half_down, quarter_up, quarter_down] = values;
+    // The widths 2h, h and h/2.
+    let (coarse, middle, fine) =
+        ((up - down) / (2.0 * h), (half_up - half_down) / h, (quarter_up - quarter_down) / (h / 2.0));
     let lower = |wide: f64, narrow: f64| (4.0 * narrow - wide) / 3.0;
     let (first, second) = (lower(coarse, middle), lower(middle, fine));
     let value = (16.0 * second - first) / 15.0;
@@ -82,7 +98,7 @@ fn extrapolate(f: impl Fn(f64) -> f64, scale: f64, noise: impl FnOnce(f64) -> f6
         return Estimate { value: f64::NAN, error: f64::INFINITY };
     }
     let truncation = (value - second).abs();
-    let floor = 6.6 * noise(largest) / h;
+    let floor = 6.6 * noise / h;
     let steepest = coarse.abs().max(middle.abs()).max(fine.abs());
     Estimate { value, error: truncation + floor + 2.0 * Precision::F64.gamma(7) * steepest }
 }

@@ -5,6 +5,7 @@
 //! | [`differences`] | central differences with Richardson extrapolation on a known scale: value *and* error estimate |
 //! | [`line`](mod@line) | a function along a line, with the rounding of its values: its slope on the scale that suits it, its kinks |
 //! | [`taylor`] | the order of f(x+hv) − f(x) − h·⟨∇f, v⟩ in h; the radial direction, judged apart |
+//! | [`coordinates`] | the slope along every parameter of two towers at once, without evaluating anew what does not change |
 //! | [`subject`] | what has a Jacobian: one row of an encoder, a loss of embeddings, a loss of parameters |
 //! | [`mod@check`] | finite, deterministic, Taylor rate, radial, differences, dual numbers: in this order |
 //! | [`gram`] | K = JJᵀ of a row: spectrum, condition number, angle bound, eigenvector criterion |
@@ -13,6 +14,7 @@
 //! that rounding and truncation can have put into it, and two estimates agree if their errors overlap.
 
 pub mod check;
+pub mod coordinates;
 pub mod differences;
 pub mod gram;
 pub mod line;
@@ -21,7 +23,9 @@ pub mod taylor;
 
 use std::fmt;
 
-pub use check::{Effort, Outcome, Report, check, check_encoder, check_gradient};
+pub use check::{
+    Effort, Outcome, Report, check, check_encoder, check_every_entry, check_every_parameter, check_gradient,
+};
 pub use differences::{directional_derivative, directional_derivative_within, reach};
 pub use gram::Gram;
 pub use line::{Line, Slope};

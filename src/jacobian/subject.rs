@@ -3,7 +3,9 @@
 //!
 //! Anybody's encoder comes as an [`Architecture`], anybody's loss as [`Evaluate`], anything else as [`Differentiable`].
 
-use crate::encoder::{Architecture, Encoder, Gradient};
+use super::Estimate;
+use super::coordinates::{self, Softmax};
+use crate::encoder::{Architecture, Chain, Encoder, Gradient};
 use crate::geometry::{Table, add_scaled};
 use crate::loss::{Evaluation, Loss, ObjectiveFunction};
 use crate::number::Real;
@@ -24,6 +26,12 @@ pub trait Differentiable {
     fn radial(&self) -> Vec<(usize, usize)> {
         Vec::new()
     }
+    /// Where there is one output and a way to it that does not evaluate anew what a parameter leaves as it is: the slope
+    /// along every parameter by differences, in tables of the shape of the parameters, and the values at the point that it
+    /// started from.
+    fn slopes(&self) -> Option<(Vec<Table<Estimate>>, Vec<Estimate>)> {
+        None
+    }
 }
 
 /// A differentiable function on numbers of one type.
@@ -38,11 +46,19 @@ pub trait Function<F: Real> {
 pub trait Evaluate {
     /// The loss and its gradients; shapes as in [`Loss::evaluate`].
     fn evaluate<F: Real>(&self, users: &Table<F>, items: &Table<F>, batch: &Batch) -> Evaluation<F>;
+    /// The loss as InfoNCE of similarities without an epsilon, where it is that.
+    fn softmax(&self) -> Option<Softmax<'_>> {
+        None
+    }
 }
 
 impl<O: ObjectiveFunction> Evaluate for Loss<O> {
     fn evaluate<F: Real>(&self, users: &Table<F>, items: &Table<F>, batch: &Batch) -> Evaluation<F> {
         Loss::evaluate(self, users, items, batch)
+    }
+    fn softmax(&self) -> Option<Softmax<'_>> {
+        let objective = self.objective.info_nce().filter(|_| self.epsilon == 0.0)?;
+        Some(Softmax { objective, similarity: self.similarity, mask_duplicates: self.mask_duplicates })
     }
 }
 
@@ -216,6 +232,18 @@ impl<I: Architecture, U: Architecture, L: Evaluate> Differentiable for LossOfPar
             loss: self.loss,
             batch: self.batch,
         })
+    }
+    fn slopes(&self) -> Option<(Vec<Table<Estimate>>, Vec<Estimate>)> {
+        let softmax = self.loss.softmax()?;
+        let tower = |side: Side, chain: Chain, slots: &[usize]| coordinates::Side {
+            chain,
+            place: self.model.place(side),
+            constants: &self.model.tower(side).constants.rows,
+            slots: slots.to_vec(),
+        };
+        let item = tower(Side::Item, self.item.chain()?, &self.batch.item_slots());
+        let user = tower(Side::User, self.user.chain()?, &self.batch.users);
+        Some(coordinates::slopes(&self.tables(), [item, user], softmax, self.batch))
     }
 }
 

@@ -212,9 +212,10 @@ impl<E: Element> Task for Move<'_, E> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::rule::{Rows, Rule};
+    use super::super::rule::Rule;
     use super::*;
     use crate::number::Dual;
+    use crate::trajectory::Rows;
 
     /// Small whole numbers, so that every sum is exact in both number types.
     fn whole(seed: usize, count: usize) -> Vec<i64> {

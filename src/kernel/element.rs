@@ -55,7 +55,7 @@ pub trait Element:
     fn is_finite(self) -> bool;
     /// self·a + b: rounded once if `FMA`, twice if not.
     fn mul_add<const FMA: bool>(self, a: Self, b: Self) -> Self;
-    /// 2^(x − offset) for x ≤ offset + 1, relative error at most [`EXP2_ULPS`]·u; exactly 0 where the result's exponent would
+    /// 2^(x − offset) for x ≤ offset + 1, relative error at most [`EXP2_ROUNDINGS`]·u; exactly 0 where the result's exponent would
     /// be below [`Element::LOWEST`], at −∞ and at NaN.
     ///
     /// x = n + f with n the nearest integer and |f| ≤ ½ (both exact); 2^f by its Taylor series; n − offset is added to the
@@ -68,7 +68,7 @@ pub trait Element:
 /// Relative error of [`Element::exp2_shifted`] in units of u. With p = 2^f ∈ \[0.70, 1.42\] the last addition errs by u·p, the rounded
 /// coefficients by (√2 − 1)·u, the inner Horner steps by at most 0.5·u (twice that where products are rounded on their
 /// own), and the series is cut at 0.1·u (Lagrange: (ln 2/2)^(D+1)/(D+1)!·√2): together u·(p + 1.6), at most 3.3·u·p.
-pub const EXP2_ULPS: f64 = 4.0;
+pub const EXP2_ROUNDINGS: f64 = 4.0;
 
 /// ln2^k/k!, the coefficients of 2^f.
 const fn taylor<const D: usize>() -> [f64; D] {
@@ -168,10 +168,10 @@ mod tests {
     fn the_exponential_keeps_its_bound_with_and_without_fused_products() {
         // The standard library's exp2 is allowed 1 ulp = 2 u in f64; in f32 it is exact by comparison.
         for (error, allowed) in [
-            (worst::<f32, true>(f64::exp2), EXP2_ULPS),
-            (worst::<f32, false>(f64::exp2), EXP2_ULPS),
-            (worst::<f64, true>(f64::exp2), EXP2_ULPS + 2.0),
-            (worst::<f64, false>(f64::exp2), EXP2_ULPS + 2.0),
+            (worst::<f32, true>(f64::exp2), EXP2_ROUNDINGS),
+            (worst::<f32, false>(f64::exp2), EXP2_ROUNDINGS),
+            (worst::<f64, true>(f64::exp2), EXP2_ROUNDINGS + 2.0),
+            (worst::<f64, false>(f64::exp2), EXP2_ROUNDINGS + 2.0),
         ] {
             assert!(error <= allowed, "{error} u, allowed {allowed} u");
             assert!(error > 0.4, "{error} u: nothing was rounded, so nothing was compared");

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use super::Error;
+use crate::memory;
 
 /// Bytes that a kernel needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -18,18 +19,22 @@ pub struct Memory {
 impl Memory {
     /// All of it.
     pub fn total(&self) -> u64 {
-        self.tables + self.state + self.workspace
+        self.tables.saturating_add(self.state).saturating_add(self.workspace)
     }
 
-    /// Refuses what cannot fit into what the system has left; nothing is refused where it does not say.
+    /// Refuses what cannot fit into what the machine, or the control group of the process, has left.
     ///
     /// # Errors
     /// [`Error::Memory`], with both numbers.
     pub fn check(self) -> Result<(), Error> {
-        match available() {
-            Some(available) if self.total() > available => Err(Error::Memory { needed: self, available }),
-            _ => Ok(()),
+        if u128::from(self.total()) <= memory::SMALL {
+            return Ok(());
         }
+        let available = memory::available();
+        if self.total() > available {
+            return Err(Error::Memory { needed: self, available });
+        }
+        Ok(())
     }
 }
 
@@ -45,11 +50,4 @@ impl fmt::Display for Memory {
             mega(self.workspace)
         )
     }
-}
-
-/// Bytes that can still be had without swapping; None where the system does not say.
-pub(super) fn available() -> Option<u64> {
-    let text = std::fs::read_to_string("/proc/meminfo").ok()?;
-    let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
-    line.split_whitespace().next()?.parse::<u64>().ok().map(|kilobytes| kilobytes * 1024)
 }

@@ -25,8 +25,8 @@
 //!
 //! # Accuracy
 //! With u the unit roundoff, y the logits in binary orders of magnitude (|y| ≤ log₂e/τ on cosines) and C candidates, the
-//! relative error of every coefficient of the gradient is at most about 2·ln 2·|Δy| + γ_C with
-//! |Δy| ≤ (2d + 20)·u·log₂e/τ; the target's coefficient too, because p − 1 is not formed by subtraction (see `softmax`). The
+//! relative error of every coefficient of the gradient is, to first order, at most 2·ln 2·|Δy| + (C + 20)·u with
+//! |Δy| ≤ (2d + 24)·u·log₂e/τ on cosines without log-Q; the target's coefficient too, because p − 1 is not formed by subtraction (see `softmax`). The
 //! tests derive the bound in full, and hold every step against plain loops in f64.
 //!
 //! ```
@@ -62,11 +62,12 @@ mod trainer;
 
 use std::fmt;
 
-pub use element::{EXP2_ULPS, Element};
+pub use crate::trajectory::{Rows, Side};
+pub use element::{EXP2_ROUNDINGS, Element};
 pub use mask::Mask;
 pub use memory::Memory;
 pub use rows::Similarity;
-pub use rule::{Decay, Optimizer, Rows, Rule};
+pub use rule::{Decay, Optimizer, Rule};
 pub(crate) use session::Session;
 pub use session::memory_of;
 pub use softmax::Objective;
@@ -119,9 +120,9 @@ impl Default for Settings {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Blocking {
     /// Rows of a panel.
-    pub panel: usize,
+    panel: usize,
     /// Columns of a tile.
-    pub tile: usize,
+    tile: usize,
     #[cfg(test)]
     plant: Option<Plant>,
 }
@@ -142,7 +143,7 @@ enum Plant {
 }
 
 impl Blocking {
-    /// Panels of `panel` rows, tiles of `tile` columns.
+    /// Panels of `panel` rows (at least one), tiles of `tile` columns (at least two).
     pub fn new(panel: usize, tile: usize) -> Self {
         Blocking {
             panel: panel.max(1),
@@ -202,15 +203,6 @@ pub struct Rates {
     pub items: f64,
 }
 
-/// A tower.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Side {
-    /// The user tower.
-    User,
-    /// The item tower.
-    Item,
-}
-
 /// Why a kernel could not be made, or a step not be taken. A step that fails moves nothing.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Error {
@@ -234,10 +226,6 @@ impl fmt::Display for Error {
         match self {
             Error::Input(what) => f.write_str(what),
             Error::Row(side, row) => {
-                let side = match side {
-                    Side::User => "user",
-                    Side::Item => "item",
-                };
                 write!(f, "{side} {row}: the row has norm zero or is not finite")
             }
             Error::Memory { needed, available } => {
@@ -304,7 +292,10 @@ struct Extent {
 impl Extent {
     /// Bytes that the step works with.
     fn bytes<E: Element>(&self, dim: usize) -> u64 {
-        let Extent { pairs, columns, slots, threads, panel } = *self;
+        let Extent { pairs, columns, slots, .. } = *self;
+        // No more threads than rows have work, and no panel larger than a thread's share.
+        let threads = self.threads.clamp(1, pairs.max(1));
+        let panel = self.panel.min(pairs.div_ceil(threads));
         let numbers = if columns == 0 {
             slots
         } else {
@@ -349,6 +340,9 @@ impl<E: Element> Kernel<E> {
         require(settings.log_q.iter().all(|x| x.is_finite()), || "log_q: expected finite numbers".into())?;
         let needed = Memory { tables: 0, ..Self::memory(dim, n_users, n_items, &settings) };
         needed.check()?;
+        require(settings.threads <= MAX_THREADS, || {
+            format!("threads: expected at most {MAX_THREADS}, found {}", settings.threads)
+        })?;
         let blocking = settings.blocking.unwrap_or_else(|| Blocking::new(E::PANEL, TILE));
         Ok(Kernel {
             blocking,
@@ -737,9 +731,11 @@ impl<E: Element> Kernel<E> {
                 ids.len() / pairs
             }
         };
-        require(places.max(pairs).saturating_add(pairs) <= u32::MAX as usize, || {
-            "batch: expected fewer than 2³² slots".into()
-        })?;
+        let slots = match batch.negatives {
+            Negatives::Own(ids) => ids.len(),
+            _ => places.max(pairs),
+        };
+        require(slots.saturating_add(pairs) <= u32::MAX as usize, || "batch: expected fewer than 2³² slots".into())?;
         let Some(mask) = batch.mask else { return Ok(()) };
         require(mask.pairs() == pairs, || format!("mask: expected {pairs} pairs, found {}", mask.pairs()))?;
         for pair in 0..pairs {
@@ -762,6 +758,9 @@ impl<E: Element> Kernel<E> {
 /// Columns of a tile: with a panel of logits it stays in the second cache between its product, its exponential and the
 /// product with the candidates; fewer columns make the products less efficient.
 const TILE: usize = 512;
+
+/// More than any machine has processors; every step looks at each thread's part.
+const MAX_THREADS: usize = 1024;
 
 /// What ln Q adds to the logits of an item, which are kept in binary orders of magnitude.
 fn bias<E: Element>(log_q: f64) -> E {

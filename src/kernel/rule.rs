@@ -3,6 +3,7 @@
 
 use super::element::Element;
 use super::simd;
+use crate::trajectory::Rows;
 
 /// An optimizer of one table.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -13,15 +14,6 @@ pub struct Optimizer {
     pub decay: Option<Decay>,
     /// Whether rows without a gradient are visited.
     pub rows: Rows,
-}
-
-/// Whether rows without a gradient are visited (they coast, decay).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Rows {
-    /// Every row in every step.
-    Dense,
-    /// Only rows that were looked up.
-    Lazy,
 }
 
 /// How a row moves.

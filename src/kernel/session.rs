@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::dense::Dense;
 use super::{
-    Batch, Decay, Element, Extent, Kernel, Mask, Memory, Negatives, Objective, Optimizer, Rates, Rows, Rule, Settings,
-    Side as Tower, Similarity,
+    Batch, Decay, Element, Extent, Kernel, Mask, Memory, Negatives, Objective, Optimizer, Rates, Rule, Settings,
+    Similarity, bytes,
 };
 use crate::encoder::{Architecture, EncoderKind};
 use crate::error::{Error, Result};
@@ -21,18 +21,10 @@ use crate::scenario::{Materialised, Scenario};
 use crate::trainer::{SeeGradient, Stepwise};
 use crate::trajectory::{self, Array, Side};
 
-/// A tower of the kernel.
-pub(super) fn tower(side: Side) -> Tower {
-    match side {
-        Side::Item => Tower::Item,
-        Side::User => Tower::User,
-    }
-}
-
 /// What the kernel is to do for a scenario.
 ///
 /// # Errors
-/// [`Error::is_unsupported`] for what it does not train: encoders other than a table, losses that are no softmax, other places
+/// [`Error::is_unsupported`] for what it does not train: encoders other than a table and an MLP, losses that are no softmax, other places
 /// of epsilon than the clamped norm, and everything around the update rule (clipping, accumulation, delay, constraints, storage).
 pub(super) fn settings(scenario: &Scenario, threads: usize) -> Result<Settings> {
     for side in Side::ALL {
@@ -97,18 +89,15 @@ fn optimizer(optimizer: &DeclaredOptimizer) -> Result<Optimizer> {
     Ok(Optimizer {
         rule,
         decay: optimizer.decay().map(|decay| Decay { rate: decay.rate, decoupled: decay.form == Form::Decoupled }),
-        rows: match optimizer.rows() {
-            trajectory::Rows::Dense => Rows::Dense,
-            trajectory::Rows::Lazy => Rows::Lazy,
-        },
+        rows: optimizer.rows(),
     })
 }
 
-/// What a long run of a scenario takes: the tables, in float64 too (as they start and as they end), the optimizers' state, and
-/// what a step works with.
+/// What a long run of a scenario takes: tables and weights, in float64 too (as they start and as they end, or as a checkpoint saves
+/// them), the optimizers' state, and what a step works with.
 ///
 /// # Errors
-/// [`Error::is_unsupported`] where the kernel does not train the scenario.
+/// [`Error::is_unsupported`] where the kernel does not train the scenario; where its values alone do not fit into memory.
 ///
 /// ```
 /// use perpend::scenario::Scenario;
@@ -124,14 +113,17 @@ fn optimizer(optimizer: &DeclaredOptimizer) -> Result<Optimizer> {
 /// # Ok::<(), perpend::Error>(())
 /// ```
 pub fn memory_of(scenario: &Scenario, threads: usize) -> Result<Memory> {
+    scenario.validate()?;
+    // Products below cannot overflow where the values fit into memory.
+    Scenario { steps: 1, ..scenario.clone() }.check_values()?;
     let settings = settings(scenario, threads)?;
-    Ok(match scenario.precision {
+    match scenario.precision {
         Precision::F32 => needed::<f32>(scenario, &settings),
         _ => needed::<f64>(scenario, &settings),
-    })
+    }
 }
 
-fn needed<E: Element>(scenario: &Scenario, settings: &Settings) -> Memory {
+fn needed<E: Element>(scenario: &Scenario, settings: &Settings) -> Result<Memory> {
     let (users, items, dim, pairs) = (scenario.user.rows, scenario.item.rows, scenario.dim, scenario.sampler.batch);
     let slots = scenario.sampler.negatives.slots(pairs, items);
     let (columns, slots) = match &scenario.sampler.negatives {
@@ -152,7 +144,29 @@ fn needed<E: Element>(scenario: &Scenario, settings: &Settings) -> Memory {
         .sum();
     let in_float64 = in_float64 + (features * (size_of::<f64>() + size_of::<E>())) as u64;
     let extent = Extent { pairs, columns, slots, threads: settings.threads, panel: E::PANEL };
-    Memory { tables: own.tables + in_float64, workspace: extent.bytes::<E>(dim), ..own }
+    // In place of the values in float64 there is, on the way, a checkpoint; its largest array passes through float64.
+    let checkpoint = own.tables + own.state + bytes::<f64>(users.max(items) * dim);
+    let (mut weights, mut state, mut pass) = (0, 0, 0);
+    for (side, rows) in [(Side::Item, slots.min(items)), (Side::User, pairs.min(users))] {
+        let tower = scenario.tower(side);
+        if !matches!(tower.encoder, EncoderKind::Mlp(_)) {
+            continue;
+        }
+        let optimizer = optimizer(&tower.optimizer)?;
+        for block in tower.encoder.blocks(tower.rows, dim) {
+            // Initial values, values and gradient.
+            weights += bytes::<f64>(block.rows * block.width) + bytes::<E>(2 * block.rows * block.width);
+            let (first, second) = optimizer.widths(block.width);
+            state += bytes::<E>(block.rows * (first + second));
+            // What enters, before and after the activation; two gradients on the way back.
+            pass += bytes::<E>(rows * (2 * block.width + 3 * block.rows));
+        }
+    }
+    Ok(Memory {
+        tables: own.tables + in_float64.max(checkpoint) + weights,
+        state: own.state + state,
+        workspace: extent.bytes::<E>(dim) + pass,
+    })
 }
 
 /// A batch as the kernel takes it.
@@ -255,7 +269,7 @@ pub(crate) struct Session<E: Element> {
 fn failed(error: super::Error) -> Error {
     match error {
         super::Error::Row(..) => Error::not_finite("training by the kernel", error),
-        super::Error::Memory { .. } => Error::usage("memory", "a run that fits into this machine", error),
+        super::Error::Memory { .. } => Error::input("memory", "a run that fits into this machine", error),
         super::Error::Threads(_) => Error::usage("threads", "a number of threads that the system grants", error),
         super::Error::Input(_) => Error::internal(error),
     }
@@ -265,7 +279,7 @@ impl<E: Element> Session<E> {
     /// Starts from the explicit values of a scenario.
     ///
     /// # Errors
-    /// [`Error::is_unsupported`] for what the kernel does not train; a usage error where memory or threads do not suffice.
+    /// [`Error::is_unsupported`] for what the kernel does not train; an input error where there is not the memory, a usage error where there are not the threads.
     pub(crate) fn new(materialised: &Materialised, threads: usize) -> Result<Self> {
         let scenario = materialised.scenario.clone();
         let settings = settings(&scenario, threads)?;
@@ -301,7 +315,7 @@ impl<E: Element> Session<E> {
     pub(super) fn embeddings(&self, side: Side) -> Vec<f64> {
         match self.network(side) {
             Some(network) => to_f64(&network.embeddings(&(0..self.scenario.tower(side).rows).collect::<Vec<_>>())),
-            None => to_f64(self.kernel.table(tower(side))),
+            None => to_f64(self.kernel.table(side)),
         }
     }
 
@@ -326,7 +340,7 @@ impl<E: Element> Session<E> {
             let Some(network) = &mut self.networks[index] else {
                 continue;
             };
-            let table = self.kernel.table_mut(tower(side));
+            let table = self.kernel.table_mut(side);
             for (row, embedding) in rows.iter().zip(network.forward(&rows).chunks_exact(dim)) {
                 table[row * dim..(row + 1) * dim].copy_from_slice(embedding);
             }
@@ -335,8 +349,7 @@ impl<E: Element> Session<E> {
 
     /// All that the next step starts from, by name and width.
     fn state(&mut self, see: &mut dyn FnMut(String, usize, &mut [E])) {
-        self.kernel
-            .state(|tower, name, width, values| see(format!("{}/{name}", side(tower)), width, values));
+        self.kernel.state(|tower, name, width, values| see(format!("{}/{name}", tower), width, values));
         for (network, side) in self.networks.iter_mut().zip([Side::Item, Side::User]) {
             if let Some(network) = network {
                 network.state(|name, width, values| see(format!("{side}/{name}"), width, values));
@@ -355,13 +368,6 @@ impl<E: Element> Session<E> {
     /// η_t of the next step.
     pub(super) fn rate(&self, side: Side) -> f64 {
         self.schedule(side).at(self.kernel.time())
-    }
-}
-
-fn side(tower: Tower) -> Side {
-    match tower {
-        Tower::Item => Side::Item,
-        Tower::User => Side::User,
     }
 }
 
@@ -395,7 +401,7 @@ impl<E: Element> Stepwise for Session<E> {
         for (network, side) in self.networks.iter_mut().zip([Side::Item, Side::User]) {
             if let Some(network) = network {
                 let mut upstream = Vec::new();
-                self.kernel.each_row_gradient(tower(side), |_, gradient| upstream.extend_from_slice(gradient));
+                self.kernel.each_row_gradient(side, |_, gradient| upstream.extend_from_slice(gradient));
                 network.backward(upstream);
             }
         }
@@ -421,7 +427,7 @@ impl<E: Element> Stepwise for Session<E> {
     }
 
     fn each_gradient(&self, side: Side, see: &mut SeeGradient<'_>) {
-        let (tower, dim) = (tower(side), self.scenario.dim);
+        let (tower, dim) = (side, self.scenario.dim);
         let (mut q, mut g) = (vec![0.0; dim], vec![0.0; dim]);
         self.kernel.each_row_gradient(tower, |row, gradient| {
             let embedding = &self.kernel.table(tower)[row * dim..(row + 1) * dim];
@@ -435,7 +441,7 @@ impl<E: Element> Stepwise for Session<E> {
         let dim = self.scenario.dim;
         match self.network(side) {
             Some(network) => to_f64(&network.embeddings(&[row])),
-            None => to_f64(&self.kernel.table(tower(side))[row * dim..(row + 1) * dim]),
+            None => to_f64(&self.kernel.table(side)[row * dim..(row + 1) * dim]),
         }
     }
 

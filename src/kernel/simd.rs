@@ -1,54 +1,12 @@
-//! Run-time dispatch: one body of plain Rust, compiled once for each instruction set and chosen when the program runs.
-//!
-//! Loops over arrays of [`LANES`] numbers become vector instructions of whatever width the chosen set has; sums are
-//! kept in [`LANES`] partial sums whatever the set, so that the order of additions does not depend on the machine. What
-//! does depend on it is whether a·b + c is rounded once or twice.
+//! Vector arithmetic of the kernel: sums are kept in [`LANES`] partial sums whatever the instruction set
+//! ([`simd`](crate::simd)), so that the order of additions does not depend on the machine. What does depend on it is whether
+//! a·b + c is rounded once or twice.
 
 use super::element::Element;
+pub(super) use crate::simd::{Task, run};
 
 /// Numbers that are worked on together: one 512-bit register of f32, two of f64.
 pub(super) const LANES: usize = 16;
-
-/// Work that is compiled for every instruction set.
-pub(super) trait Task {
-    type Output;
-    /// The work. `FMA` says whether a fused multiply-add is one instruction. Mark it `#[inline(always)]`.
-    fn run<const FMA: bool>(self) -> Self::Output;
-}
-
-/// Runs the task with the best instructions that this processor has.
-pub(super) fn run<T: Task>(task: T) -> T::Output {
-    #[cfg(target_arch = "x86_64")]
-    {
-        #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")]
-        fn avx512<T: Task>(task: T) -> T::Output {
-            task.run::<true>()
-        }
-        #[target_feature(enable = "avx2,fma")]
-        fn avx2<T: Task>(task: T) -> T::Output {
-            task.run::<true>()
-        }
-        let fma = is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma");
-        if fma
-            && is_x86_feature_detected!("avx512f")
-            && is_x86_feature_detected!("avx512bw")
-            && is_x86_feature_detected!("avx512dq")
-            && is_x86_feature_detected!("avx512vl")
-        {
-            // SAFETY: every feature that `avx512` enables was just detected.
-            return unsafe { avx512(task) };
-        }
-        if fma {
-            // SAFETY: both features that `avx2` enables were just detected.
-            return unsafe { avx2(task) };
-        }
-    }
-    // Every 64-bit ARM processor has fused multiply-add; elsewhere it would be a slow library call.
-    #[cfg(target_arch = "aarch64")]
-    return task.run::<true>();
-    #[cfg(not(target_arch = "aarch64"))]
-    task.run::<false>()
-}
 
 /// Asks for the cache lines of a slice before they are needed. No effect on any result.
 #[inline(always)]

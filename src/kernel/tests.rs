@@ -185,7 +185,7 @@ fn coefficient_error(users: &[f64], items: &[f64], sizes: &Sizes, settings: &Set
     // The inner product rounds d + 5 times on top of both directions; the slope is rounded and multiplied; bias and the row's
     // shift are rounded and added, each at the size of the largest logit.
     let logit = slope * score * (2.0 * direction + (d + 7) as f64 * u) + 6.0 * largest * u;
-    let weight = (std::f64::consts::LN_2 * logit).exp_m1() + EXP2_ULPS * u;
+    let weight = (std::f64::consts::LN_2 * logit).exp_m1() + EXP2_ROUNDINGS * u;
     // A weight and the sum that it is divided by; the sum rounds once a candidate at most.
     2.0 * weight + (sizes.candidates + 12) as f64 * u
 }
@@ -616,11 +616,8 @@ fn memory_is_stated_and_a_workspace_that_cannot_fit_is_refused() {
     let settings = Settings { items: adam, ..Settings::default() };
     let memory = Kernel::<f32>::memory(64, 1000, 100, &settings);
     assert_eq!((memory.tables, memory.state), (1100 * 64 * 4, 100 * 2 * 64 * 4));
-    // 2⁶⁰ bytes fit nowhere.
-    let error = Memory { tables: 0, state: 0, workspace: 1 << 60 }.check();
-    if memory::available().is_some() {
-        assert!(error.unwrap_err().to_string().contains("can be had"));
-    }
+    let error = Memory { tables: 0, state: 0, workspace: u64::MAX }.check();
+    assert!(error.unwrap_err().to_string().contains("can be had"));
 }
 
 /// One step of each rule from the same state, in E and in f64.
@@ -757,7 +754,13 @@ fn against_the_reference<E: Element>(scenario: &Scenario, threads: usize) -> Opt
         Precision::F64
     };
     let values = Scenario { precision, ..scenario.clone() }.materialise().unwrap();
-    let mut session = Session::<E>::new(&values, threads).ok()?;
+    let mut session = match Session::<E>::new(&values, threads) {
+        Ok(session) => session,
+        Err(error) => {
+            assert!(error.is_unsupported(), "{error}");
+            return None;
+        }
+    };
     let batch = &values.batches[0];
     let loss = match session.evaluate(batch) {
         Ok(loss) => loss,
@@ -824,18 +827,19 @@ fn random_scenarios_have_the_gradients_of_the_reference_up_to_rounding() {
     let parts = Parts { user_optimizers, ..Parts::from(family) }.within(&tables).unwrap();
     let scenarios = scenarios_of(parts);
     let mut runner = TestRunner::deterministic();
-    let mut compared = 0;
+    let mut compared = [0; 2];
     for case in 0..800 {
         let scenario = scenarios.new_tree(&mut runner).unwrap().current();
         let threads = 1 + case % 4;
         let ratios =
             [against_the_reference::<f64>(&scenario, threads), against_the_reference::<f32>(&scenario, threads)];
-        for ratio in ratios.into_iter().flatten() {
+        for (ratio, compared) in ratios.into_iter().zip(&mut compared) {
+            let Some(ratio) = ratio else { continue };
             assert!(ratio <= 1.0, "{ratio} times what rounding allows: {}", scenario.to_json());
-            compared += 1;
+            *compared += 1;
         }
     }
-    assert!(compared >= 200, "only {compared} scenarios were compared");
+    assert!(compared.iter().all(|&compared| compared >= 200), "only {compared:?} scenarios were compared");
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::Element;
-use super::session::{Session, tower};
+use super::session::Session;
 use crate::error::Result;
 use crate::rounding::Precision;
 use crate::scenario::{Capabilities, Materialised};
@@ -63,6 +63,8 @@ struct Recorded {
 
 fn record<E: Element>(materialised: &Materialised, threads: usize) -> Result<Trajectory> {
     let scenario = &materialised.scenario;
+    // Gathered as f64, then encoded.
+    scenario.check_recording(2 * size_of::<f64>())?;
     let dim = scenario.dim;
     let mut session = Session::<E>::new(materialised, threads)?;
     let mut recorded = Side::ALL.map(|_| Recorded::default());
@@ -85,9 +87,9 @@ fn record<E: Element>(materialised: &Materialised, threads: usize) -> Result<Tra
             recorded.gradient.extend(dense);
             let slots = session.slots(side);
             // Over all items the kernel keeps one sum an item, and nothing of the positive by itself: that is left out.
-            if kernel.slots(tower(side)).len() == slots.len() {
+            if kernel.slots(side).len() == slots.len() {
                 for slot in 0..slots.len() {
-                    let gradient = kernel.slot_gradient(tower(side), slot);
+                    let gradient = kernel.slot_gradient(side, slot);
                     recorded.slot_gradient.extend(gradient.iter().map(|x| x.to_f64()));
                 }
             }

@@ -43,6 +43,9 @@ impl ObjectiveFunction for InfoNce {
     fn steepness(&self) -> Option<Steepness> {
         Some(softmax_steepness(self.temperature))
     }
+    fn info_nce(&self) -> Option<&InfoNce> {
+        Some(self)
+    }
     fn evaluate<F: Real>(&self, similarities: &mut Similarities<F>) -> F {
         softmax_loss(similarities, self.temperature, self.log_q, Similarities::candidates)
     }

@@ -110,6 +110,11 @@ pub trait ObjectiveFunction {
         None
     }
 
+    /// The objective as InfoNCE, where it is that.
+    fn info_nce(&self) -> Option<&info_nce::InfoNce> {
+        None
+    }
+
     /// The loss. For every similarity that it depends on it leaves the derivative with
     /// [`Similarities::pull`] or its relatives; several derivatives of one similarity add up.
     fn evaluate<F: Real>(&self, similarities: &mut Similarities<F>) -> F;
@@ -177,6 +182,9 @@ macro_rules! objectives {
             }
             fn steepness(&self) -> Option<Steepness> {
                 match self { $(Objective::$variant(objective) => objective.steepness()),* }
+            }
+            fn info_nce(&self) -> Option<&info_nce::InfoNce> {
+                match self { $(Objective::$variant(objective) => objective.info_nce()),* }
             }
             fn evaluate<F: Real>(&self, similarities: &mut Similarities<F>) -> F {
                 match self { $(Objective::$variant(objective) => objective.evaluate(similarities)),* }

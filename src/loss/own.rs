@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Deserializer, Serialize};
 
+use super::info_nce::InfoNce;
 use super::{ObjectiveFunction, Problem, Similarities, Steepness};
 use crate::number::{Dual, Forward, Real, Running};
 
@@ -51,6 +52,7 @@ macro_rules! erased {
             fn wants_log_q(&self) -> bool;
             fn wants_all_items(&self) -> bool;
             fn steepness(&self) -> Option<Steepness>;
+            fn info_nce(&self) -> Option<&InfoNce>;
             $(fn $method(&self, similarities: &mut Similarities<$number>) -> $number;)*
         }
 
@@ -72,6 +74,9 @@ macro_rules! erased {
             }
             fn steepness(&self) -> Option<Steepness> {
                 ObjectiveFunction::steepness(self)
+            }
+            fn info_nce(&self) -> Option<&InfoNce> {
+                ObjectiveFunction::info_nce(self)
             }
             $(fn $method(&self, similarities: &mut Similarities<$number>) -> $number {
                 self.evaluate(similarities)
@@ -96,6 +101,9 @@ macro_rules! erased {
             }
             fn steepness(&self) -> Option<Steepness> {
                 self.0.steepness()
+            }
+            fn info_nce(&self) -> Option<&InfoNce> {
+                self.0.info_nce()
             }
             fn evaluate<F: Real>(&self, similarities: &mut Similarities<F>) -> F {
                 let any: &mut dyn Any = similarities;

@@ -154,6 +154,8 @@ impl Hunt<'_> {
 
 #[cfg(test)]
 mod tests {
+    use rayon::prelude::*;
+
     use super::*;
     use crate::claims::find;
 
@@ -164,7 +166,7 @@ mod tests {
         assert!(
             conditions.contains(&Condition::NoMomentum) && conditions.is_superset(&crate::necessity::demanded(claim))
         );
-        for condition in conditions {
+        conditions.into_par_iter().for_each(|condition| {
             let found = search(claim, condition, &Options::default()).unwrap();
             let found = found.unwrap_or_else(|| panic!("no scenario without {condition} was found"));
             assert!(found.case.scenario.dim <= 3, "{condition}: {}", found.case.to_json());
@@ -172,7 +174,7 @@ mod tests {
             // The file says it all: read back, it breaks the claim again.
             let again: Case = serde_json::from_str(&found.case.to_json()).unwrap();
             assert_eq!(again.examine(&Reference).unwrap().margin(), found.margin);
-        }
+        });
     }
 
     #[test]

@@ -76,6 +76,8 @@ pub struct Recorder {
     element: Element,
     dim: usize,
     every: u64,
+    /// The first step of this recording, which is recorded whatever its number.
+    first: u64,
     /// Whether the steps have numbers: not all of them are recorded.
     numbered: bool,
     /// Steps recorded so far: the index of the next.
@@ -175,6 +177,8 @@ impl Recorder {
             },
             dim: scenario.dim,
             every: watch.every,
+            // A recording that begins at step 1 would pass for one of a whole run whose steps are counted from 1.
+            first: if steps == 1 { 2 } else { steps },
             numbered: watch.every > 1 || steps > 0,
             recorded: 0,
             towers,
@@ -222,7 +226,7 @@ impl Recorder {
     /// Notes what is known before the parameters move; tells whether the step is to be recorded.
     pub(crate) fn before(&mut self, model: &impl Stepwise, loss: f64) -> Result<bool> {
         let time = model.time();
-        if !time.is_multiple_of(self.every) {
+        if time < self.first || (!time.is_multiple_of(self.every) && time != self.first) {
             return Ok(false);
         }
         if self.numbered {

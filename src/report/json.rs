@@ -7,6 +7,7 @@ use crate::audit::{Audit, Judged};
 use crate::claims::check::SpecimenReport;
 use crate::claims::{Claim, proofs};
 use crate::condition::Condition;
+use crate::facts::SHARES;
 use crate::necessity::{Matrix, search::Found};
 use crate::verdict::{Hypotheses, Observation};
 
@@ -119,6 +120,7 @@ pub fn audit_body(audit: &Audit) -> Value {
         "claims": audit.claims.iter().map(judged).collect::<Vec<_>>(),
         "diagnosis": audit.diagnosis,
         "coupling": audit.coupling,
+        "motion": { "shares": SHARES, "towers": audit.motion },
         "notes": audit.notes,
         "exit_code": audit.exit_code() as u8,
     })

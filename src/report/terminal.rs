@@ -7,10 +7,11 @@ use comfy_table::presets::NOTHING;
 use comfy_table::{ContentArrangement, Table};
 
 use super::{Run, Suite};
-use crate::audit::{Audit, Coupling};
+use crate::audit::{Audit, Coupling, MotionAt, TowerMotion};
 use crate::claims::check::{self, Status};
 use crate::claims::{Claim, Sampling, find, proofs};
 use crate::condition::Condition;
+use crate::facts::{MotionQuantiles, StepMotion};
 use crate::necessity::{Matrix, search::Found};
 use crate::presets::{Measured, Preset};
 use crate::statistics::Interval;
@@ -349,6 +350,11 @@ pub fn audit_text(audit: &Audit, colour: Colour) -> String {
     for coupling in &audit.coupling {
         let _ = writeln!(text, "  coupling   {}", coupling_text(coupling));
     }
+    for motion in &audit.motion {
+        for line in motion_text(motion) {
+            let _ = writeln!(text, "  motion     {line}");
+        }
+    }
     for note in &audit.notes {
         let _ = writeln!(text, "  note       {note}");
     }
@@ -367,6 +373,30 @@ pub fn interval(interval: Option<Interval>) -> String {
     interval.map_or("cannot be told".into(), |interval| {
         format!("{:.3} (95 % {:.3} to {:.3})", interval.estimate, interval.low, interval.high)
     })
+}
+
+/// The medians, and the range from 1 % to 99 %, in the first and the last step.
+fn motion_text(motion: &TowerMotion) -> Vec<String> {
+    let tower = motion.tower.map_or(String::new(), |side| format!("{side}: "));
+    let range = |quantiles: Option<MotionQuantiles>| {
+        quantiles
+            .map_or("none".into(), |[low, _, _, median, _, _, high]| format!("{median:.3e} ({low:.3e} to {high:.3e})"))
+    };
+    let shown: Vec<&MotionAt> = match motion.steps.as_slice() {
+        [first, .., last] => vec![first, last],
+        steps => steps.iter().collect(),
+    };
+    let line = |at: &&MotionAt| {
+        let StepMotion { moved, rows, cosine, growth } = &at.motion;
+        let step = at.step;
+        format!(
+            "{tower}step {step}: {moved} of {rows} rows moved, cos∠(q, Δq) {}; ‖q'‖/‖q‖ − 1 {}",
+            range(*cosine),
+            // Exact near 1, and what digits are left for.
+            range(growth.map(|quantiles| quantiles.map(|factor| factor - 1.0)))
+        )
+    };
+    shown.iter().map(line).collect()
 }
 
 fn coupling_text(coupling: &Coupling) -> String {

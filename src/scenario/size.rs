@@ -55,7 +55,7 @@ impl Scenario {
     ///
     /// # Errors
     /// Where they do not.
-    pub(super) fn check_values(&self) -> Result<()> {
+    pub(crate) fn check_values(&self) -> Result<()> {
         let mut total: u128 = 0;
         let mut add = |place: String, what: &str, bytes: u128| {
             total = total.saturating_add(bytes);

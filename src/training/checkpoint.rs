@@ -101,8 +101,8 @@ pub(super) fn restore(
     }
     let text = metadata.get("steps").map_or("nothing", String::as_str);
     let steps: u64 = text.parse().map_err(|_| Error::input(place("steps"), "a number of steps", text))?;
-    if steps > identity.steps {
-        return Err(Error::input(place("steps"), format!("at most {}, the steps to make", identity.steps), steps));
+    if steps >= identity.steps {
+        return Err(Error::input(place("steps"), format!("fewer than {}, the steps to make", identity.steps), steps));
     }
     let read = |name: &str, count: Option<usize>| -> Result<Vec<f64>> {
         let expected = count.map_or("F64 [epochs]".into(), |count| format!("F64 [{count}]"));

@@ -117,7 +117,10 @@ pub struct Training {
     /// The trained embeddings with their names.
     #[serde(skip)]
     pub model: Model,
-    /// Seconds spent in training steps, recording included.
+    /// Steps that were made before the run was continued from a checkpoint.
+    #[serde(skip)]
+    pub resumed: usize,
+    /// Seconds spent in training steps since then, recording included.
     #[serde(skip)]
     pub seconds: f64,
 }
@@ -161,6 +164,13 @@ pub fn train_scenario(
     check(dataset, scenario)?;
     check_core(scenario, options, output.is_some_and(|output| output.force))?;
     let output = output.map(output::Folder::claim).transpose()?;
+    // Noticed before the first step, not at the first checkpoint. The file may lie in the folder that was just made.
+    if let Some(checkpoints) = &options.checkpoints {
+        let folder = files::folder(&checkpoints.file);
+        if !folder.is_dir() {
+            return Err(Error::usage("checkpoint", "a file in a folder that exists", folder.display()));
+        }
+    }
     // Batches come from the data: one drawn step is enough to have the initial tables, which do not depend on it.
     let mut values = Scenario { steps: 1, ..scenario.clone() }.materialise()?;
     values.batches.clear();
@@ -218,7 +228,7 @@ fn check_core(scenario: &Scenario, options: &TrainOptions, force: bool) -> Resul
         Core::Reference => {}
         Core::Kernel { threads } => {
             let check = kernel::memory_of(scenario, threads)?.check();
-            check.map_err(|error| Error::usage("memory", "a run that fits into this machine", error))?;
+            check.map_err(|error| Error::input("memory", "a run that fits into this machine", error))?;
         }
     }
     if let Some(checkpoints) = &options.checkpoints {
@@ -369,6 +379,7 @@ impl Run<'_> {
             data: dataset.summary(),
             scenario: scenario.clone(),
             steps: scenario.steps,
+            resumed: first,
             dropped: dataset.train.len() % scenario.sampler.batch,
             epochs: losses.iter().map(|&(steps, sum)| Epoch { steps, loss: sum / steps as f64 }).collect(),
             item,
@@ -383,8 +394,9 @@ impl Run<'_> {
             seconds,
         };
         if let Some((recorder, folder)) = recorder.zip(output) {
-            folder.write(&training)?;
+            // The large file first: where it does not fit, the model that it would not belong to is not written either.
             recorder.finish()?;
+            folder.write(&training)?;
         }
         Ok(training)
     }

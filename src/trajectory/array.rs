@@ -224,6 +224,21 @@ impl Array {
         }
     }
 
+    /// The values, where they are stored as this machine's f32 at a place that can be read as such.
+    pub(crate) fn as_f32(&self) -> Option<&[f32]> {
+        self.native(Element::F32)
+    }
+
+    /// The values, where they are stored as this machine's f64 at a place that can be read as such.
+    pub(crate) fn as_f64(&self) -> Option<&[f64]> {
+        self.native(Element::F64)
+    }
+
+    fn native<T: bytemuck::Pod>(&self, element: Element) -> Option<&[T]> {
+        let fits = self.element == element && cfg!(target_endian = "little");
+        bytemuck::try_cast_slice(self.as_bytes()).ok().filter(|_| fits)
+    }
+
     fn slice(&self, start: usize, count: usize) -> &[u8] {
         let size = self.element.size();
         &self.as_bytes()[start * size..(start + count) * size]

@@ -90,6 +90,14 @@ impl<'a> Tower<'a> {
         &self.data.form
     }
 
+    /// The states of a tower of which every row is recorded: q, and q_next where it is an array of its own.
+    pub(crate) fn states(&self) -> Option<(&'a Array, Option<&'a Array>)> {
+        match &self.data.form {
+            Form::Dense { q, next, .. } => Some((&q.array, next.as_ref().map(|next| &next.array))),
+            Form::Sparse { .. } => None,
+        }
+    }
+
     pub(crate) fn numbers(&self) -> &'a RowNumbers {
         &self.data.numbers
     }
@@ -165,6 +173,12 @@ impl<'a> Tower<'a> {
     /// Whether every step of the run was recorded: no `step` array, or step numbers that increase by one.
     pub fn consecutive(&self) -> bool {
         self.data.consecutive
+    }
+
+    /// Whether every step was recorded from the first one on (which programs number 0 or 1): only then is it known what an
+    /// optimizer remembers.
+    pub fn is_complete(&self) -> bool {
+        self.consecutive() && (self.steps() == 0 || matches!(self.step_number(0), 0 | 1))
     }
 
     /// The recorded learning rate of a step (`lr`); a declared one is in the settings.

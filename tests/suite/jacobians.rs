@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use perpend::encoder::{Architecture, Block, Constants, Encoder, EncoderKind, Gradient, Place};
+use perpend::encoder::{Architecture, Block, Chain, Constants, Encoder, EncoderKind, Gradient, Place};
 use perpend::geometry::{Table, add_scaled, dot, norm_f64, normalise, through_normalisation};
 use perpend::jacobian::check::{Counts, Finding, Stage};
 use perpend::jacobian::subject::{Evaluate, LossOfEmbeddings, LossOfParameters, RowOf};
@@ -267,6 +267,9 @@ impl Architecture for Faulty<'_> {
     }
     fn private_parameters(&self) -> Status {
         self.inner.private_parameters()
+    }
+    fn chain(&self) -> Option<Chain> {
+        self.inner.chain()
     }
     fn name(&self) -> &'static str {
         self.inner.name()

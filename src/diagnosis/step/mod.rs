@@ -42,7 +42,7 @@ pub(super) fn decide(case: &Case<'_>) -> Vec<Conclusion> {
     if case.fit.is_some() {
         return case.ask(&clipping_by_norm::ClippingByNorm).into_iter().collect();
     }
-    if !case.tower.consecutive() || case.moved.moving().next().is_none() {
+    if !case.tower.is_complete() || case.moved.moving().next().is_none() {
         return Vec::new();
     }
     CAUSES.iter().find_map(|cause| case.ask(*cause)).into_iter().collect()
