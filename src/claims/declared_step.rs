@@ -285,6 +285,37 @@ mod allowance {
         audit.claim("declared-step", None).unwrap().observation.observed
     }
 
+    /// A rule that was fitted to the steps, and is left by half of them, was not fitted to this run: nothing was declared that
+    /// could be violated.
+    #[test]
+    fn a_measured_rule_that_is_left_by_many_records_decides_nothing() {
+        use crate::claims::specimen;
+        use crate::facts::{FirstBreaks, survey};
+        use crate::reference::Reference;
+        use crate::trainer::Trainer;
+        let run = Reference.train(&specimen::plain(0).materialise().unwrap()).unwrap();
+        let tower = run.towers()[0];
+        let mut context = Context::declared(&run, &tower, &survey(&tower).unwrap());
+        let mut facts = crate::claims::gather_for(&[&DeclaredStep], &tower, &context).unwrap();
+        assert_eq!(DeclaredStep.observe(&facts, &context).observed, Observed::Holds);
+        let mut leave = |share: f64, breaks: FirstBreaks| {
+            let mut tally = facts.tally(&tally_name(0));
+            tally.broken = (share * tally.judged as f64).ceil() as u64;
+            tally.first_by_lookups = breaks;
+            facts.tallies.insert(tally_name(0), tally);
+            facts.clone()
+        };
+        let once = FirstBreaks { once: 5, several: 4, ..FirstBreaks::default() };
+        let several = FirstBreaks { once: 4, several: 4, ..FirstBreaks::default() };
+        let (few, half, lost) = (leave(0.04, once), leave(0.5, once), leave(0.5, several));
+        // What is declared is judged.
+        let observed = |facts: &Facts, context: &Context| DeclaredStep.observe(facts, context).observed;
+        assert_eq!([&few, &half, &lost].map(|facts| observed(facts, &context)), [Observed::Breaks; 3]);
+        context.replays[0].gradients = Some(0.0..=f64::MAX);
+        let measured = [&few, &half, &lost].map(|facts| observed(facts, &context));
+        assert_eq!(measured, [Observed::Breaks, Observed::Inconclusive, Observed::Breaks]);
+    }
+
     /// 2·(u for the rate and u for the product, of 1/8 each, and u·11/8 for the difference) + 2u·3/2 = 6.25u, and for each lookup
     /// more 3/2·u of the row and 2·u/4·1/2 of the gradient.
     #[test]

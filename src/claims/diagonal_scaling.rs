@@ -18,7 +18,8 @@
 //! (a dozen roundings a coordinate, in trainer and check) and the check itself.
 //! *Twins that must break it*, at a κ near 1: inner products; a two-layer encoder; a shared map; Adam's momentum denied by the
 //! header; weight decay; stale gradients; an active epsilon; plain SGD where signs are trained.
-//! *Controls that must not*: the exact witnesses; equal magnitudes; clipping by value; first steps of Adam; a deep user tower.
+//! *Controls that must not*: the exact witnesses; equal magnitudes; clipping by value; first steps of Adam; lazy rows looked up
+//! without a gradient; a deep user tower.
 //! *Proof*: proofs/theories/DiagonalScaling.v.
 //! *Source*: the bound: Wielandt's inequality (Horn & Johnson 2013, 7.4.12); witnesses and size: derived here.
 
@@ -26,7 +27,7 @@ use super::specimen::{self, Specimen, declare_table, redeclare};
 use super::{About, Claim, Kind, Sampling, Standing};
 use crate::condition::Condition;
 use crate::facts::{Context, Follow, Measure, Measured, RecordFacts, Watched};
-use crate::loss::{Loss, Objective, cosine_embedding::CosineEmbedding};
+use crate::loss::{Loss, Objective, cosine_embedding::CosineEmbedding, triplet::Triplet};
 use crate::optimizer::update::Clip;
 use crate::optimizer::{Decay, Optimizer, Stepper, Update, adam::Adam, decay::Form, rmsprop::Rmsprop, sgd::Sgd};
 use crate::optimizer::{lion::Lion, sign_sgd::SignSgd};
@@ -221,6 +222,13 @@ impl Claim for DiagonalScaling {
             Specimen::named("Lion without momentum", |seed| {
                 let lion = Lion { lr: 0.1.into(), betas: (0.0, 0.5), decay: None, rows: Rows::Lazy };
                 specimen::with_optimizer(seed, Optimizer::Lion(lion))
+            }),
+            Specimen::named("lazy rows, many of them looked up without a gradient", |seed| {
+                // Without a margin every triplet in the right order has the gradient zero.
+                let mut scenario = specimen::with_objective(seed, Objective::Triplet(Triplet { margin: 0.0 }));
+                scenario.item.optimizer = gentle(None);
+                *scenario.item.optimizer.rows_mut() = Rows::Lazy;
+                scenario
             }),
             Specimen::named("a deep user tower trained by Adam", |seed| gently(specimen::deep_user_tower(seed))),
         ]

@@ -273,8 +273,11 @@ theorem!(nesterov_growth, NesterovGrowth, "holds, 66 judged; norms 1.668013155 1
 
 #[cfg(test)]
 mod witness {
+    use std::collections::BTreeMap;
+
     use super::*;
     use crate::geometry::{dot, norm_squared};
+    use crate::trajectory::{Array, Element, Trajectory};
 
     /// β = 1/2, q = (3,4): the buffer (4,−3) fills at η = 0, −(4,−3)/3 arrives at η = 1, then nothing. Without decimals lost:
     /// ⟨q, Δq⟩ = −25/96, ‖q‖² from 425/16 to 15025/576.
@@ -308,6 +311,50 @@ mod witness {
         };
         assert_eq!(observed(warm_up_from_zero(0)), Observed::Inconclusive);
         assert_eq!(observed(nesterov(specimen::plain(0))), Observed::Holds);
+    }
+
+    /// Every other step of a run.
+    fn with_gaps(run: &Trajectory) -> Trajectory {
+        let tower = run.towers()[0];
+        let (rows, dim) = (tower.rows(), tower.dim());
+        let kept: Vec<usize> = (0..tower.steps()).step_by(2).collect();
+        let gather = |name: &str, shift: usize, width: usize| -> Vec<f64> {
+            let array = run.array(name).unwrap();
+            kept.iter()
+                .flat_map(|step| (0..width).map(move |k| array.value((step + shift) * width + k)))
+                .collect()
+        };
+        let table =
+            |name: &str, shift: usize| Array::from_f64(&[kept.len(), rows, dim], &gather(name, shift, rows * dim));
+        let numbers: Vec<i64> = kept.iter().map(|&step| step as i64).collect();
+        let slots = run.array("item/ids").unwrap().shape()[1];
+        let arrays = BTreeMap::from([
+            ("item/q".to_owned(), table("item/q", 0)),
+            ("item/q_next".to_owned(), table("item/q", 1)),
+            ("item/grad".to_owned(), table("item/grad", 0)),
+            ("item/lr".to_owned(), Array::from_f64(&[kept.len()], &gather("item/lr", 0, 1))),
+            (
+                "item/ids".to_owned(),
+                Array::encode(Element::I64, &[kept.len(), slots], &gather("item/ids", 0, slots)),
+            ),
+            ("step".to_owned(), Array::from_i64(&[kept.len()], &numbers)),
+        ]);
+        Trajectory::new(run.settings().clone(), arrays).unwrap()
+    }
+
+    #[test]
+    fn nesterov_growth_says_nothing_of_a_buffer_that_was_not_recorded() {
+        use crate::claims::observe_run;
+        use crate::reference::Reference;
+        use crate::trainer::Trainer;
+        use crate::verdict::Observed;
+        let observed = |scenario: Scenario| {
+            let run = Reference.train(&scenario.materialise().unwrap()).unwrap();
+            observe_run(ABOUT.id, &with_gaps(&run), None).unwrap().observed
+        };
+        assert_eq!(observed(nesterov(specimen::plain(0))), Observed::Inconclusive);
+        // Without momentum there is none.
+        assert_eq!(observed(specimen::plain(0)), Observed::Holds);
     }
 
     /// An impulse at η = 1/10, β = 9/10, then a step without the row: ⟨q, Δq⟩ = 1539/3906250.

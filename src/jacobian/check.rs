@@ -541,7 +541,7 @@ impl<'a, S: Differentiable> Checked<'a, S> {
 
     /// A number from the interval (−1, 1).
     fn signed(&mut self) -> f64 {
-        self.random.random::<f64>() * 2.0 - 1.0
+        self.random.random_range(-1.0..1.0)
     }
 
     /// The size of a block's numbers, so that a direction changes every block by its own size over the distance 1. A block of
@@ -1154,14 +1154,16 @@ mod tests {
                     (subject.block(place).as_str(), index / width, index % width),
                     "{report}"
                 );
-                assert!(report.to_string().contains(name), "{report}");
+                assert!(report.to_string().contains(name) && report.to_string().contains("differences"), "{report}");
             }
         }
         // A product that is not finite agrees with nothing, and is found before anything is compared.
         for bad in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
             for in_one_go in [true, false] {
                 let planted = Planted { inner: &subject, mistake: Some((0, 5, bad)), in_one_go };
-                assert_eq!(check_every_entry(&planted).finding.expect("a wrong gradient").stage, Stage::Finite);
+                let report = check_every_entry(&planted);
+                assert_eq!(report.finding.as_ref().expect("a wrong gradient").stage, Stage::Finite);
+                assert!(report.to_string().contains("finite"), "{report}");
             }
         }
         // The whole check finds it too.

@@ -285,6 +285,13 @@ mod tests {
         prop::collection::vec(prop::collection::vec((-64i32..=64).prop_map(|n| f64::from(n) / 16.0), width), dim)
     }
 
+    #[test]
+    fn the_scale_of_an_alignment_is_that_of_matrix_and_vector() {
+        let gram = Gram::of_matrix(&[vec![2.0, 0.0], vec![0.0, 1.0]]);
+        // ‖K‖_F = √(4² + 1²), ‖q‖ = 5.
+        approx::assert_relative_eq!(gram.alignment(&[3.0, 4.0]).scale, 5.0 * 17.0_f64.sqrt());
+    }
+
     /// The angle between q and Kg, up to rounding of a few parts in 10¹⁶ of the norms.
     fn cosine(gram: &Gram, q: &[f64], g: &[f64]) -> f64 {
         let image: Vec<f64> = gram.apply(g).iter().map(|x| x.value).collect();

@@ -179,6 +179,16 @@ mod tests {
     use crate::jacobian::Rounded;
     use crate::number::{Field, Forward, Real};
 
+    #[test]
+    fn errors_of_values_are_divided_by_the_step_and_rounding_comes_on_top() {
+        let known = |value: f64, error: f64| Estimate { value, error };
+        let step = Step { h: 0.5, up: known(3.0, 0.25), down: known(2.0, 0.125) };
+        let unit = Precision::F64.unit_roundoff();
+        assert_eq!(step.difference(), known(1.0, 0.375 + unit));
+        // (2 − 1 + 1 + …)/h: up by 2 and by 1 from the middle.
+        assert_eq!(step.bend(known(1.0, 0.0625)), known(6.0, 1.0 + 12.0 * unit));
+    }
+
     /// A sum of a logistic curve of any steepness, a logarithm and a root.
     fn smooth<F: Real>(t: F, [a, b, c]: [f64; 3]) -> F {
         let number = F::from_f64;

@@ -126,3 +126,16 @@ erased!(
     evaluate_running_f16: Running<11>,
     evaluate_running_bf16: Running<8>
 );
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_objective_is_equal_to_itself_alone() {
+        let made = || Own::new(InfoNce { temperature: 0.5, log_q: false });
+        let one = made();
+        assert_eq!(one, one.clone());
+        assert_ne!(one, made());
+    }
+}
