@@ -23,7 +23,8 @@ impl GradientCheck {
         let [features, hidden @ .., dim] = WIDTHS;
         let tower = format!(
             "rows = {pairs}\nencoder = {{ kind = \"mlp\", features = {features}, hidden = {hidden:?}, bias = true, \
-             activation = \"tanh\" }}\noptimizer = {{ kind = \"sgd\", lr = 0.1 }}\n"
+             activation = \"tanh\" }}\noptimizer = {{ kind = \"sgd\", lr = 0.1 }}\n\
+             initial = {{ kind = \"normal\", std = 1.0 }}\n"
         );
         let rows: Vec<usize> = (0..pairs).collect();
         let mut scenario = Scenario::from_toml(&format!(

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
-use super::products::{Products, SAFE, in_lanes};
+use super::products::{Products, SAFE, Wide, add_products, chunks, difference, sum, widen};
 use super::{Context, Facts, Measured, RecordFacts, RowSummary, Tally};
 use crate::error::Result;
 use crate::geometry::norm_f64;
@@ -154,15 +154,20 @@ impl Task for InnerProducts<'_> {
     type Output = Sums;
     #[inline(always)]
     fn run<const FMA: bool>(self) -> Sums {
-        let Products { before, after, step, radial } = Products::of(self.0.q, self.0.q_next);
+        let Products { before, after, step, radial } = Products::of(self.0.q, self.0.q_next, &mut [Wide::ZERO; 3]);
         let mut growth = Lanes::ZERO;
-        in_lanes(self.0.q, self.0.q_next, |q, next| growth = growth + (next - q) * (next + q));
+        let [mut wide_q, mut wide_next, mut wide_step, mut wide_sum] = [Wide::ZERO; 4];
+        for (q, next) in chunks(self.0.q, self.0.q_next) {
+            let (q, next) = (widen(q, &mut wide_q), widen(next, &mut wide_next));
+            add_products(&mut growth, difference(q, next, &mut wide_step), sum(q, next, &mut wide_sum));
+        }
         let (mut gradient, mut radial_gradient) = (Lanes::ZERO, Lanes::ZERO);
         if let Some(row) = self.0.grad {
-            in_lanes(self.0.q, row, |q, g| {
-                gradient = gradient + g * g;
-                radial_gradient = radial_gradient + q * g;
-            });
+            for (q, g) in chunks(self.0.q, row) {
+                let (q, g) = (widen(q, &mut wide_q), widen(g, &mut wide_next));
+                add_products(&mut gradient, g, g);
+                add_products(&mut radial_gradient, q, g);
+            }
         }
         Sums {
             before,

@@ -19,7 +19,7 @@ use std::ops::Range;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use super::products::{Products, Stored};
+use super::products::{Products, Stored, Wide};
 use crate::error::{Error, Result};
 use crate::geometry::{cosine_f64, norm_f64};
 use crate::simd::{self, Task};
@@ -194,10 +194,11 @@ impl<E: Stored> Task for Block<'_, E> {
     type Output = Option<usize>;
     #[inline(always)]
     fn run<const FMA: bool>(self) -> Option<usize> {
+        let mut wide = [Wide::ZERO; 3];
         let rows = self.before.chunks_exact(self.dim).zip(self.after.chunks_exact(self.dim));
         let out = self.cosines.iter_mut().zip(self.growths.iter_mut());
         for (row, ((before, after), (cosine, growth))) in rows.zip(out).enumerate() {
-            let products = Products::of(before, after);
+            let products = Products::of(before, after, &mut wide);
             if products.are_safe() {
                 let length = products.before.sqrt();
                 *cosine = products.radial / (length * products.step.sqrt());

@@ -4,14 +4,11 @@ use crate::lanes::{LANES, Lanes};
 
 /// A stored number, read as a double without rounding.
 pub(super) trait Stored: Copy + Send + Sync {
-    /// 0.
-    const ZERO: Self;
     /// The same number.
     fn wide(self) -> f64;
 }
 
 impl Stored for f64 {
-    const ZERO: f64 = 0.0;
     #[inline(always)]
     fn wide(self) -> f64 {
         self
@@ -19,7 +16,6 @@ impl Stored for f64 {
 }
 
 impl Stored for f32 {
-    const ZERO: f32 = 0.0;
     #[inline(always)]
     fn wide(self) -> f64 {
         f64::from(self)
@@ -44,15 +40,17 @@ pub(super) struct Products {
 impl Products {
     /// q, q': `[d]`.
     #[inline(always)]
-    pub(super) fn of<E: Stored>(q: &[E], next: &[E]) -> Self {
+    pub(super) fn of<E: Stored>(q: &[E], next: &[E], wide: &mut [Wide; 3]) -> Self {
         let mut sums = [Lanes::ZERO; 4];
-        in_lanes(q, next, |q, next| {
-            let step = next - q;
-            sums[0] = sums[0] + q * q;
-            sums[1] = sums[1] + next * next;
-            sums[2] = sums[2] + step * step;
-            sums[3] = sums[3] + q * step;
-        });
+        let [wide_q, wide_next, wide_step] = wide;
+        for (q, next) in chunks(q, next) {
+            let (q, next) = (widen(q, wide_q), widen(next, wide_next));
+            let step = difference(q, next, wide_step);
+            add_products(&mut sums[0], q, q);
+            add_products(&mut sums[1], next, next);
+            add_products(&mut sums[2], step, step);
+            add_products(&mut sums[3], q, step);
+        }
         let [before, after, step, radial] = sums.map(Lanes::total);
         Products { before, after, step, radial }
     }
@@ -67,27 +65,69 @@ impl Products {
 /// Sums of squares that lost nothing: a coordinate whose square is below 2⁻¹⁰²² adds less than d·2⁻¹⁰²² to them.
 pub(super) const SAFE: std::ops::Range<f64> = 1e-270..1e300;
 
-/// Eight coordinates of two rows of equal length at a time, the last ones filled up with zeros: they add nothing to a sum.
-#[inline(always)]
-pub(super) fn in_lanes<E: Stored>(a: &[E], b: &[E], mut each: impl FnMut(Lanes, Lanes)) {
-    let (blocks, tail) = a.as_chunks::<LANES>();
-    let (others, other_tail) = b.as_chunks::<LANES>();
-    for (a, b) in blocks.iter().zip(others) {
-        each(widened(a), widened(b));
-    }
-    if !tail.is_empty() {
-        let (mut a, mut b) = ([E::ZERO; LANES], [E::ZERO; LANES]);
-        a[..tail.len()].copy_from_slice(tail);
-        b[..tail.len()].copy_from_slice(other_tail);
-        each(widened(&a), widened(&b));
-    }
+/// Coordinates that are widened at a time.
+const TOGETHER: usize = 64;
+
+/// Room for coordinates as doubles, aligned to cache lines: what is written to them and read again at once must not straddle two.
+#[derive(Clone, Copy)]
+#[repr(C, align(64))]
+pub(super) struct Wide([f64; TOGETHER]);
+
+impl Wide {
+    pub(super) const ZERO: Wide = Wide([0.0; TOGETHER]);
 }
 
+/// At most [`TOGETHER`] coordinates as doubles, filled up with zeros to a multiple of [`LANES`]: they add nothing to a sum.
+///
+/// Widening, differences and each sum of products have a loop of their own: so they become vector instructions, where a loop
+/// that does all of it is taken apart. No closure stands between: it would not be compiled for the instruction set.
 #[inline(always)]
-fn widened<E: Stored>(block: &[E; LANES]) -> Lanes {
-    let mut out = Lanes::ZERO;
-    for (out, x) in out.0.iter_mut().zip(block) {
-        *out = x.wide();
+pub(super) fn widen<'a, E: Stored>(row: &[E], wide: &'a mut Wide) -> &'a [f64] {
+    let Wide(wide) = wide;
+    for (wide, x) in wide.iter_mut().zip(row) {
+        *wide = x.wide();
+    }
+    let filled = row.len().next_multiple_of(LANES);
+    for zero in &mut wide[row.len()..filled] {
+        *zero = 0.0;
+    }
+    &wide[..filled]
+}
+
+/// Two rows of equal length, [`TOGETHER`] coordinates at a time.
+#[inline(always)]
+pub(super) fn chunks<'a, E>(a: &'a [E], b: &'a [E]) -> impl Iterator<Item = (&'a [E], &'a [E])> {
+    a.chunks(TOGETHER).zip(b.chunks(TOGETHER))
+}
+
+/// b − a, coordinate by coordinate.
+#[inline(always)]
+pub(super) fn difference<'a>(a: &[f64], b: &[f64], out: &'a mut Wide) -> &'a [f64] {
+    let out = &mut out.0[..a.len()];
+    for ((out, a), b) in out.iter_mut().zip(a).zip(b) {
+        *out = b - a;
     }
     out
+}
+
+/// a + b, coordinate by coordinate.
+#[inline(always)]
+pub(super) fn sum<'a>(a: &[f64], b: &[f64], out: &'a mut Wide) -> &'a [f64] {
+    let out = &mut out.0[..a.len()];
+    for ((out, a), b) in out.iter_mut().zip(a).zip(b) {
+        *out = a + b;
+    }
+    out
+}
+
+/// Adds the products of the coordinates, [`LANES`] at a time.
+#[inline(always)]
+pub(super) fn add_products(sums: &mut Lanes, a: &[f64], b: &[f64]) {
+    let mut parts = sums.0;
+    for (a, b) in a.as_chunks::<LANES>().0.iter().zip(b.as_chunks::<LANES>().0) {
+        for k in 0..LANES {
+            parts[k] += a[k] * b[k];
+        }
+    }
+    sums.0 = parts;
 }

@@ -460,7 +460,10 @@ impl<C: Real + Copy> Model<C> {
                 next.pres.row(slot).iter().zip(weights).map(|(&pre, &weight)| N::of(pre) + change.scaled(weight)),
             );
             for layer in deeper {
-                scratch.values.iter_mut().for_each(|x| *x = x.activated(*activation));
+                // Not `for_each`: its closure would not be compiled for the instruction set.
+                for x in &mut scratch.values {
+                    *x = x.activated(*activation);
+                }
                 scratch.next.clear();
                 for k in 0..layer.weights.rows() {
                     let mut sum = N::of(layer.bias.get(k).copied().unwrap_or(C::zero()));
@@ -492,7 +495,9 @@ impl<C: Real + Copy> Model<C> {
                     squares.reciprocal_root().scaled(self.inverse_temperature)
                 }
             };
-            row.iter_mut().for_each(|x| *x = *x * factor);
+            for x in row {
+                *x = *x * factor;
+            }
         }
         let (zero, one) = (N::of(C::zero()), N::of(C::one()));
         let (mut sum, mut denominators) = (zero, one);

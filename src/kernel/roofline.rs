@@ -94,15 +94,27 @@ pub fn flops_per_second<E: Element>(threads: usize) -> f64 {
     const ROUNDS: usize = 2_000_000;
     let team = Team::new(threads).expect("threads start");
     let mut jobs = vec![0; threads];
-    let start = Instant::now();
-    team.each(&mut jobs, |done| {
-        #[cfg(target_arch = "x86_64")]
-        let wide = registers::run(size_of::<E>() == size_of::<f32>(), ROUNDS);
-        #[cfg(not(target_arch = "x86_64"))]
-        let wide = None;
-        *done = wide.unwrap_or_else(|| plain::<E>(ROUNDS));
-    });
-    2.0 * jobs.iter().sum::<usize>() as f64 / start.elapsed().as_secs_f64()
+    best(|| {
+        team.each(&mut jobs, |done| {
+            #[cfg(target_arch = "x86_64")]
+            let wide = registers::run(size_of::<E>() == size_of::<f32>(), ROUNDS);
+            #[cfg(not(target_arch = "x86_64"))]
+            let wide = None;
+            *done = wide.unwrap_or_else(|| plain::<E>(ROUNDS));
+        });
+        2.0 * jobs.iter().sum::<usize>() as f64
+    })
+}
+
+/// The highest rate of several attempts at some work that tells its amount: threads that were asleep may begin on one
+/// processor and are moved apart only after some milliseconds.
+fn best(mut work: impl FnMut() -> f64) -> f64 {
+    const ATTEMPTS: usize = 8;
+    let rate = |_| {
+        let start = Instant::now();
+        work() / start.elapsed().as_secs_f64()
+    };
+    (0..ATTEMPTS).map(rate).fold(0.0, f64::max)
 }
 
 struct Sum<'a>(&'a [f64]);
@@ -133,9 +145,10 @@ pub fn bytes_per_second(threads: usize) -> f64 {
     let team = Team::new(threads).expect("threads start");
     let values = vec![1.0_f64; NUMBERS];
     let mut jobs: Vec<_> = team.shares(NUMBERS);
-    let start = Instant::now();
-    team.each(&mut jobs, |share| {
-        black_box(simd::run(Sum(&values[share.clone()])));
-    });
-    (NUMBERS * size_of::<f64>()) as f64 / start.elapsed().as_secs_f64()
+    best(|| {
+        team.each(&mut jobs, |share| {
+            black_box(simd::run(Sum(&values[share.clone()])));
+        });
+        (NUMBERS * size_of::<f64>()) as f64
+    })
 }
