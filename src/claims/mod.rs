@@ -441,6 +441,12 @@ mod tests {
     use super::*;
 
     #[test]
+    fn only_claims_about_steps_and_runs_are_audited() {
+        let audited = [Kind::Step, Kind::Run, Kind::Pointwise, Kind::Metamorphic].map(Kind::is_audited);
+        assert_eq!(audited, [true, true, false, false]);
+    }
+
+    #[test]
     fn every_file_in_the_folder_is_a_claim_in_the_list() {
         let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src/claims");
         let machinery = [
