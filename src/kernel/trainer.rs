@@ -68,8 +68,7 @@ fn record<E: Element>(materialised: &Materialised, threads: usize) -> Result<Tra
     let dim = scenario.dim;
     let mut session = Session::<E>::new(materialised, threads)?;
     let mut recorded = Side::ALL.map(|_| Recorded::default());
-    let (mut losses, mut users, mut positives, mut negatives) = (vec![], vec![], vec![], vec![]);
-    let to_i64 = |rows: &[usize]| rows.iter().map(|&row| row as i64).collect::<Vec<_>>();
+    let mut losses = vec![];
     for batch in &materialised.batches {
         losses.push(session.evaluate(batch)?);
         for (side, recorded) in Side::ALL.into_iter().zip(&mut recorded) {
@@ -93,19 +92,13 @@ fn record<E: Element>(materialised: &Materialised, threads: usize) -> Result<Tra
                     recorded.slot_gradient.extend(gradient.iter().map(|x| x.to_f64()));
                 }
             }
-            recorded.ids.extend(to_i64(&slots));
+            recorded.ids.extend(slots.iter().map(|&row| row as i64));
         }
         session.apply();
         for (side, recorded) in Side::ALL.into_iter().zip(&mut recorded) {
             for (weights, _) in session.weights(side).into_iter().flatten() {
                 recorded.weights_next.extend(weights);
             }
-        }
-        users.extend(to_i64(&batch.users));
-        positives.extend(to_i64(&batch.positives));
-        for pair in 0..batch.users.len() {
-            negatives.extend(to_i64(batch.negatives.get(pair).map_or(&[][..], Vec::as_slice)));
-            negatives.extend(to_i64(&batch.shared));
         }
     }
 
@@ -115,21 +108,9 @@ fn record<E: Element>(materialised: &Materialised, threads: usize) -> Result<Tra
         _ => Array::from_f64(shape, values),
     };
     let mut arrays = BTreeMap::from([("loss".to_string(), float(&[steps], &losses))]);
-    // Batches of unequal sizes have no rectangular form; the pairs are then left out.
-    let pairs = materialised.batches[0].users.len();
-    let slots = materialised.batches[0].item_slots().len();
-    let even = materialised
-        .batches
-        .iter()
-        .all(|batch| batch.users.len() == pairs && batch.item_slots().len() == slots);
-    if even {
-        arrays.insert("users".into(), Array::from_i64(&[steps, pairs], &users));
-        arrays.insert("positives".into(), Array::from_i64(&[steps, pairs], &positives));
-        if !negatives.is_empty() {
-            let own = negatives.len() / (steps * pairs);
-            arrays.insert("negatives".into(), Array::from_i64(&[steps, pairs, own], &negatives));
-        }
-    }
+    let pairs = materialised.recorded_pairs();
+    let even = pairs.is_some();
+    arrays.extend(pairs.into_iter().flatten());
     for (side, mut recorded) in Side::ALL.into_iter().zip(recorded) {
         let n = scenario.tower(side).rows;
         recorded.q.extend(session.embeddings(side));

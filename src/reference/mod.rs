@@ -127,7 +127,7 @@ fn record<F: Real>(materialised: &Materialised, fault: Option<Fault>) -> Result<
     let mut recorded = [Recorded::default(), Recorded::default()];
     let mut shapes = [(0, 0); 2];
     let mut stale: Option<StepOutcome<F>> = None;
-    let (mut losses, mut users, mut positives, mut negatives) = (vec![], vec![], vec![], vec![]);
+    let mut losses = vec![];
     for batch in &materialised.batches {
         for (side, recorded) in sides.into_iter().zip(&mut recorded) {
             recorded.embeddings(&session, side, scenario.tower(side).rows);
@@ -171,12 +171,6 @@ fn record<F: Real>(materialised: &Materialised, fault: Option<Fault>) -> Result<
                 recorded.parameter_gradient.extend(to_f64(&values));
             }
         }
-        users.extend(batch.users.iter().map(|&row| row as i64));
-        positives.extend(batch.positives.iter().map(|&row| row as i64));
-        for pair in 0..batch.users.len() {
-            let own = batch.negatives.get(pair).into_iter().flatten();
-            negatives.extend(own.chain(&batch.shared).map(|&row| row as i64));
-        }
     }
 
     let steps = materialised.batches.len();
@@ -186,21 +180,9 @@ fn record<F: Real>(materialised: &Materialised, fault: Option<Fault>) -> Result<
     };
     let mut arrays = BTreeMap::new();
     arrays.insert("loss".to_string(), float(&[steps], &losses));
-    // Batches of unequal sizes have no rectangular form; the pairs are then left out.
-    let pairs = materialised.batches[0].users.len();
-    let slots = materialised.batches[0].item_slots().len();
-    let even = materialised
-        .batches
-        .iter()
-        .all(|batch| batch.users.len() == pairs && batch.item_slots().len() == slots);
-    if even {
-        arrays.insert("users".into(), Array::from_i64(&[steps, pairs], &users));
-        arrays.insert("positives".into(), Array::from_i64(&[steps, pairs], &positives));
-        if !negatives.is_empty() {
-            let own = negatives.len() / (steps * pairs);
-            arrays.insert("negatives".into(), Array::from_i64(&[steps, pairs, own], &negatives));
-        }
-    }
+    let pairs = materialised.recorded_pairs();
+    let even = pairs.is_some();
+    arrays.extend(pairs.into_iter().flatten());
     for ((side, mut recorded), (rows, width)) in sides.into_iter().zip(recorded).zip(shapes) {
         let (n, d) = (scenario.tower(side).rows, scenario.dim);
         recorded.embeddings(&session, side, n);

@@ -1,8 +1,10 @@
-//! What the header of a recording says about the scenario that was trained.
+//! What a recording says about the scenario that was trained, whoever trained it: its header, and the pairs of every step.
 
-use super::Scenario;
+use std::collections::BTreeMap;
+
+use super::{Materialised, Scenario};
 use crate::encoder::Architecture;
-use crate::trajectory::{Settings, Side};
+use crate::trajectory::{Array, Settings, Side};
 
 impl Scenario {
     /// The header settings of a recording of this scenario by `implementation`.
@@ -40,5 +42,34 @@ impl Scenario {
             settings.set_tower(side, &own);
         }
         settings
+    }
+}
+
+impl Materialised {
+    /// The arrays `users` and `positives` `[T, B]`, and `negatives` `[T, B, M]` where there are any. None where batches are of
+    /// unequal sizes, which have no rectangular form.
+    pub(crate) fn recorded_pairs(&self) -> Option<BTreeMap<String, Array>> {
+        let (steps, first) = (self.batches.len(), self.batches.first()?);
+        let (pairs, slots) = (first.users.len(), first.item_slots().len());
+        if self.batches.iter().any(|batch| (batch.users.len(), batch.item_slots().len()) != (pairs, slots)) {
+            return None;
+        }
+        let (mut users, mut positives, mut negatives) = (Vec::new(), Vec::new(), Vec::new());
+        for batch in &self.batches {
+            users.extend(batch.users.iter().map(|&row| row as i64));
+            positives.extend(batch.positives.iter().map(|&row| row as i64));
+            for pair in 0..pairs {
+                let own = batch.negatives.get(pair).into_iter().flatten();
+                negatives.extend(own.chain(&batch.shared).map(|&row| row as i64));
+            }
+        }
+        let matrix = |values: &[i64]| Array::from_i64(&[steps, pairs], values);
+        let mut arrays =
+            BTreeMap::from([("users".to_owned(), matrix(&users)), ("positives".to_owned(), matrix(&positives))]);
+        if !negatives.is_empty() {
+            let own = negatives.len() / (steps * pairs);
+            arrays.insert("negatives".to_owned(), Array::from_i64(&[steps, pairs, own], &negatives));
+        }
+        Some(arrays)
     }
 }

@@ -48,8 +48,8 @@ fn a_run_that_is_killed_at_random_moments_and_continued_ends_with_the_same_bits(
     let finish = |mut command: Command| {
         let output = command.output().unwrap();
         let text = String::from_utf8_lossy(&output.stderr).into_owned();
-        // The audit that follows training has a verdict of its own on what was recorded.
-        assert!(matches!(output.status.code(), Some(0 | 1 | 3)), "{:?}: {text}", output.status);
+        // The audit that follows training decides little on so few records, and accuses nobody.
+        assert!(matches!(output.status.code(), Some(0 | 3)), "{:?}: {text}", output.status);
     };
     finish(train(&place.path().join("whole")));
 
