@@ -79,7 +79,7 @@ impl<F: Real> Encoder<F> for Map<F> {
             Bias::Frozen => add_scaled(&mut q, F::one(), frozen),
             Bias::Absent => {}
         }
-        debug_assert_eq!(q.len(), self.dim);
+        assert_eq!(q.len(), self.dim);
         q
     }
     fn backward(&self, _tables: &[Table<F>], row: usize, upstream: &[F], gradients: &mut [Gradient<F>]) {

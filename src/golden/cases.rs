@@ -155,8 +155,7 @@ impl Cases {
             let seed = u32::from_le_bytes([digest[0], digest[1], digest[2], digest[3]]);
             table.insert("seed".into(), toml::Value::Integer(seed.into()));
             merge(&mut table, &entry.scenario);
-            let scenario: Scenario = table
-                .try_into()
+            let scenario = Scenario::from_toml(&table.to_string())
                 .map_err(|error| Error::internal(format!("{}/{}: {error}", entry.claim, entry.name)))?;
             let mut values =
                 scenario.materialise().map_err(|error| Error::internal(format!("{}: {error}", entry.name)))?;

@@ -191,7 +191,7 @@ pub fn generate() -> Result<BTreeMap<PathBuf, Vec<u8>>> {
     let mut written = BTreeMap::new();
     for (document, arrays) in cases.into_iter().chain(failing) {
         let folder = PathBuf::from(&document.claim);
-        let text = serde_json::to_string_pretty(&document).map_err(Error::internal)? + "\n";
+        let text = format!("{:#}\n", serde_json::to_value(&document).map_err(Error::internal)?);
         written.insert(folder.join(format!("{}.json", document.case)), text.into_bytes());
         let metadata = document.scenario.header("reference").to_metadata();
         let mut bytes = Vec::new();
@@ -536,8 +536,10 @@ impl Folder {
             return Err(Error::usage("case", format!("one of {}", self.path.display()), id));
         }
         let at = self.path.join(format!("{id}.json"));
-        let document: Document = serde_json::from_slice(&self.bytes(&format!("{id}.json"))?)
-            .map_err(|error| Error::input(at.display(), format!("a document of {SCHEMA}"), error))?;
+        let refused =
+            |found: &dyn std::fmt::Display| Error::input(at.display(), format!("a document of {SCHEMA}"), found);
+        let text = String::from_utf8(self.bytes(&format!("{id}.json"))?).map_err(|error| refused(&error))?;
+        let document: Document = serde_json::from_str(&text).map_err(|error| refused(&error))?;
         if (document.schema.as_str(), document.schema_version) != (SCHEMA, 1) {
             return Err(Error::input(at.display(), SCHEMA, format!("{} {}", document.schema, document.schema_version)));
         }

@@ -127,7 +127,7 @@ fn rows_of(array: Option<&Array>, step: usize) -> Vec<usize> {
 /// [`Error::is_unsupported`] for kinds and settings that are not known here; arrays that are missing or of another shape, and
 /// what [`Scenario::validate`] refuses.
 pub(super) fn scenario(settings: Value, values: &Arrays) -> Result<Scenario> {
-    let mut scenario: Scenario = serde_json::from_value(settings).map_err(Error::unsupported)?;
+    let mut scenario: Scenario = serde_json::from_str(&settings.to_string()).map_err(Error::unsupported)?;
     for side in Side::ALL {
         let (tower, dim) = (scenario.tower(side), scenario.dim);
         let blocks = tower.encoder.blocks(tower.rows, dim);

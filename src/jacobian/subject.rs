@@ -46,6 +46,10 @@ pub trait Function<F: Real> {
 pub trait Evaluate {
     /// The loss and its gradients; shapes as in [`Loss::evaluate`].
     fn evaluate<F: Real>(&self, users: &Table<F>, items: &Table<F>, batch: &Batch) -> Evaluation<F>;
+    /// The loss alone.
+    fn value<F: Real>(&self, users: &Table<F>, items: &Table<F>, batch: &Batch) -> F {
+        self.evaluate(users, items, batch).loss
+    }
     /// The loss as InfoNCE of similarities without an epsilon, where it is that.
     fn softmax(&self) -> Option<Softmax<'_>> {
         None
@@ -55,6 +59,9 @@ pub trait Evaluate {
 impl<O: ObjectiveFunction> Evaluate for Loss<O> {
     fn evaluate<F: Real>(&self, users: &Table<F>, items: &Table<F>, batch: &Batch) -> Evaluation<F> {
         Loss::evaluate(self, users, items, batch)
+    }
+    fn value<F: Real>(&self, users: &Table<F>, items: &Table<F>, batch: &Batch) -> F {
+        Loss::value(self, users, items, batch)
     }
     fn softmax(&self) -> Option<Softmax<'_>> {
         let objective = self.objective.info_nce().filter(|_| self.epsilon == 0.0)?;
@@ -193,7 +200,7 @@ struct Slots<'a, L> {
 
 impl<F: Real, L: Evaluate> Function<F> for Slots<'_, L> {
     fn value(&self, tables: &[Table<F>]) -> Vec<F> {
-        vec![self.loss.evaluate(&tables[1], &tables[0], self.batch).loss]
+        vec![self.loss.value(&tables[1], &tables[0], self.batch)]
     }
     fn product(&self, tables: &[Table<F>], upstream: &[F]) -> Vec<Table<F>> {
         let evaluation = self.loss.evaluate(&tables[1], &tables[0], self.batch);
@@ -256,23 +263,24 @@ struct Towers<'a, F, L> {
 }
 
 impl<F: Real, L: Evaluate> Towers<'_, F, L> {
-    fn evaluate(&self, tables: &[Table<F>]) -> Evaluation<F> {
+    /// The embeddings of the batch: users and items.
+    fn embeddings(&self, tables: &[Table<F>]) -> [Table<F>; 2] {
         let embed = |encoder: &dyn Encoder<F>, slots: &[usize]| {
             let rows: Vec<Vec<F>> = slots.iter().map(|&row| encoder.encode(tables, row)).collect();
             Table::from_values(rows[0].len(), rows.concat())
         };
-        let users = embed(self.user.as_ref(), &self.batch.users);
-        let items = embed(self.item.as_ref(), &self.slots);
-        self.loss.evaluate(&users, &items, self.batch)
+        [embed(self.user.as_ref(), &self.batch.users), embed(self.item.as_ref(), &self.slots)]
     }
 }
 
 impl<F: Real, L: Evaluate> Function<F> for Towers<'_, F, L> {
     fn value(&self, tables: &[Table<F>]) -> Vec<F> {
-        vec![self.evaluate(tables).loss]
+        let [users, items] = self.embeddings(tables);
+        vec![self.loss.value(&users, &items, self.batch)]
     }
     fn product(&self, tables: &[Table<F>], upstream: &[F]) -> Vec<Table<F>> {
-        let evaluation = self.evaluate(tables);
+        let [users, items] = self.embeddings(tables);
+        let evaluation = self.loss.evaluate(&users, &items, self.batch);
         let mut gradients = zeros(tables);
         let towers = [(&self.item, &self.slots, &evaluation.items), (&self.user, &self.batch.users, &evaluation.users)];
         for (encoder, slots, slot_gradients) in towers {

@@ -277,9 +277,15 @@ impl<O: ObjectiveFunction> Loss<O> {
         similarities.into_evaluation(loss)
     }
 
+    /// The loss alone; shapes as in [`Loss::evaluate`].
+    pub fn value<F: Real>(&self, users: &Table<F>, items: &Table<F>, batch: &Batch) -> F {
+        let mut similarities = Similarities::new(self.measure(), users, items, batch).forgetting();
+        self.objective.evaluate(&mut similarities)
+    }
+
     /// The derivatives of the loss by its similarities, one by one; shapes as in [`Loss::evaluate`].
     pub fn derivatives<F: Real>(&self, users: &Table<F>, items: &Table<F>, batch: &Batch) -> Vec<Derivative<F>> {
-        let mut similarities = Similarities::new(self.measure(), users, items, batch).recording();
+        let mut similarities = Similarities::new(self.measure(), users, items, batch).listing();
         self.objective.evaluate(&mut similarities);
         similarities.into_derivatives()
     }

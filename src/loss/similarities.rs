@@ -73,8 +73,18 @@ pub struct Similarities<F> {
     /// Transposed item rows `[d, C]` where pairs have candidates in common, so that all inner products of a pair grow
     /// together, coordinate after coordinate: each is still summed in the fixed order.
     columns: Option<Vec<F>>,
-    /// What was pulled, where somebody wants to know.
-    derivatives: Option<Vec<Derivative<F>>>,
+    wanted: Wanted<F>,
+}
+
+/// What becomes of the derivatives that a loss leaves.
+#[derive(Debug)]
+enum Wanted<F> {
+    /// They make the gradients.
+    Gradients,
+    /// They are listed.
+    Derivatives(Vec<Derivative<F>>),
+    /// Nothing: the loss alone is wanted.
+    Value,
 }
 
 /// One side's slots.
@@ -248,24 +258,35 @@ impl<F: Real> Similarities<F> {
         let item_slots = batch.item_slots();
         let users = Half::new(users, &measure);
         let batch = batch.clone();
-        Similarities { batch, item_slots, measure, division, users, items, columns, derivatives: None }
+        Similarities { batch, item_slots, measure, division, users, items, columns, wanted: Wanted::Gradients }
     }
 
-    /// Keeps a list of all derivatives.
-    pub(super) fn recording(self) -> Self {
-        Similarities { derivatives: Some(Vec::new()), ..self }
+    /// Lists all derivatives in place of making gradients of them.
+    pub(super) fn listing(self) -> Self {
+        Similarities { wanted: Wanted::Derivatives(Vec::new()), ..self }
+    }
+
+    /// Forgets all derivatives.
+    pub(super) fn forgetting(self) -> Self {
+        Similarities { wanted: Wanted::Value, ..self }
     }
 
     /// The list of all derivatives that were taken.
     pub(super) fn into_derivatives(self) -> Vec<Derivative<F>> {
-        self.derivatives.unwrap_or_default()
+        match self.wanted {
+            Wanted::Derivatives(list) => list,
+            Wanted::Gradients | Wanted::Value => Vec::new(),
+        }
     }
 
-    fn note(&mut self, one: Slot, other: Slot, coefficient: &F) {
-        if self.derivatives.is_some() {
-            let similarity = self.between(one, other);
-            let derivative = Derivative { one, other, similarity, coefficient: coefficient.clone() };
-            self.derivatives.get_or_insert_default().push(derivative);
+    /// Takes a derivative that does not become a part of gradients.
+    fn put_aside(&mut self, one: Slot, other: Slot, coefficient: &F) {
+        if let Wanted::Value = self.wanted {
+            return;
+        }
+        let similarity = self.between(one, other);
+        if let Wanted::Derivatives(list) = &mut self.wanted {
+            list.push(Derivative { one, other, similarity, coefficient: coefficient.clone() });
         }
     }
 
@@ -326,10 +347,11 @@ impl<F: Real> Similarities<F> {
 
     /// Takes ∂L/∂s of a pair's user and each of its candidates: `[count]`.
     pub fn pull(&mut self, pair: usize, candidates: &Candidates, coefficients: &[F]) {
-        if self.derivatives.is_some() {
+        if !matches!(self.wanted, Wanted::Gradients) {
             for (slot, coefficient) in candidates.slots().zip(coefficients) {
-                self.note(Slot::User(pair), Slot::Item(slot), coefficient);
+                self.put_aside(Slot::User(pair), Slot::Item(slot), coefficient);
             }
+            return;
         }
         let Similarities { users, items, division, .. } = self;
         let mut coefficients = coefficients.iter();
@@ -363,7 +385,9 @@ impl<F: Real> Similarities<F> {
 
     /// Takes ∂L/∂s of any two slots.
     pub fn pull_between(&mut self, one: Slot, other: Slot, coefficient: &F) {
-        self.note(one, other, coefficient);
+        if !matches!(self.wanted, Wanted::Gradients) {
+            return self.put_aside(one, other, coefficient);
+        }
         let ((own, i), (others, j)) = (self.half(one), self.half(other));
         let share = self.division.share(coefficient, &own.lengths, &others.lengths, i, j);
         let (row, size) = (own.rows.row(i).to_vec(), own.sizes[i].clone());

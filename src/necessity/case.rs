@@ -73,7 +73,7 @@ impl Case {
 
     /// Writes it as JSON.
     pub fn to_json(&self) -> String {
-        serde_json::to_string_pretty(self).expect("a case is a tree of plain values") + "\n"
+        format!("{:#}\n", serde_json::to_value(self).expect("a case is a tree of plain values"))
     }
 
     /// Observes its claim on its scenario.

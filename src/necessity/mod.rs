@@ -9,6 +9,7 @@ pub mod search;
 
 use std::collections::BTreeSet;
 
+use rayon::prelude::*;
 use serde::Serialize;
 
 pub use case::Case;
@@ -76,7 +77,7 @@ impl Matrix {
     /// # Errors
     /// The trainer's, where it cannot train a specimen at all.
     pub fn measure(claims: &[&dyn Claim], trainer: &dyn Trainer) -> Result<Matrix> {
-        let rows = claims.iter().map(|claim| row(*claim, trainer)).collect::<Result<_>>()?;
+        let rows = claims.par_iter().map(|claim| row(*claim, trainer)).collect::<Result<_>>()?;
         Ok(Matrix { rows })
     }
 }

@@ -1,8 +1,9 @@
 //! The search for witnesses: a scenario that lacks one condition, meets all others that the claim lists, and breaks it.
 //!
 //! Scenarios are drawn from the claim's own family, widened in the one part that the condition concerns, and kept where the
-//! scenario itself says that it lacks this condition and no other. The first that breaks the claim by [`TWIN_MARGIN`] is
-//! shrunk: first by the generator (fewer rows, steps, dimensions; simpler kinds), then value by value towards 0 and ±1.
+//! scenario itself says that it lacks this condition and no other. Each that breaks the claim by [`TWIN_MARGIN`] is made
+//! smaller and its numbers simpler, change by change; as that keeps the kinds of its parts, several are, and of these the one
+//! with the shortest file is the witness.
 
 use std::time::{Duration, Instant};
 
@@ -18,7 +19,7 @@ use crate::error::{Error, Result};
 use crate::reference::Reference;
 use crate::scenario::Scenario;
 use crate::scenario::random::{Encoders, Family, Losses, Optimizers, scenarios};
-use crate::scenario::simpler::{fewer, plainer, simpler_numbers};
+use crate::scenario::simpler::simpler;
 use crate::verdict::{Observed, Status};
 
 /// How long to look, and from where.
@@ -36,12 +37,16 @@ impl Default for Options {
     }
 }
 
+/// So many scenarios that break the claim are made simpler, to choose from. The generator draws each kind of encoder, loss and
+/// optimizer in at least one of some twenty, so that among them the plainest that will do is rarely missing.
+const CANDIDATES: usize = 64;
+
 /// What a search found.
 #[derive(Debug, Clone)]
 pub struct Found {
     /// The witness.
     pub case: Case,
-    /// Scenarios drawn before the first that broke the claim.
+    /// Scenarios drawn before this one.
     pub drawn: u64,
     /// The residual of the witness in units of its allowance.
     pub margin: f64,
@@ -61,29 +66,21 @@ pub fn search(claim: &dyn Claim, condition: Condition, options: &Options) -> Res
     let config = Config { max_local_rejects: u32::MAX, failure_persistence: None, ..Config::default() };
     let mut runner = TestRunner::new_with_rng(config, TestRng::from_seed(RngAlgorithm::ChaCha, &seed));
     let strategy = scenarios(widened(claim.family(), condition));
+    let in_time = || start.elapsed() < options.time;
+    let mut found: Vec<(u64, Scenario)> = Vec::new();
     let mut drawn = 0;
-    while start.elapsed() < options.time {
-        let mut tree = strategy.new_tree(&mut runner).map_err(Error::internal)?;
+    while in_time() && found.len() < CANDIDATES {
+        let scenario = strategy.new_tree(&mut runner).map_err(Error::internal)?.current();
+        if hunt.margin(&scenario).is_some() {
+            found.push((drawn, hunt.simplify(scenario, in_time)));
+        }
         drawn += 1;
-        if hunt.margin(&tree.current()).is_none() {
-            continue;
-        }
-        let mut smallest = tree.current();
-        let mut simpler = tree.simplify();
-        while simpler && start.elapsed() < options.time {
-            let scenario = tree.current();
-            simpler = if hunt.margin(&scenario).is_some() {
-                smallest = scenario;
-                tree.simplify()
-            } else {
-                tree.complicate()
-            };
-        }
-        let scenario = hunt.simplify(smallest, || start.elapsed() < options.time);
-        let margin = hunt.margin(&scenario).ok_or_else(|| Error::internal("a witness that was shrunk away"))?;
-        return Ok(Some(Found { case: Case::new(claim, condition, hunt.twin.as_ref(), scenario), drawn, margin }));
     }
-    Ok(None)
+    let Some((drawn, scenario)) = found.into_iter().min_by_key(|(_, scenario)| scenario.to_json().len()) else {
+        return Ok(None);
+    };
+    let margin = hunt.margin(&scenario).ok_or_else(|| Error::internal("a witness that was shrunk away"))?;
+    Ok(Some(Found { case: Case::new(claim, condition, hunt.twin.as_ref(), scenario), drawn, margin }))
 }
 
 /// The claim's family, widened in the part that the condition concerns.
@@ -137,18 +134,15 @@ impl Hunt<'_> {
         (observation.observed == Observed::Breaks && observation.margin() >= TWIN_MARGIN).then(|| observation.margin())
     }
 
-    /// Makes the scenario smaller and its numbers simpler, one change at a time, as long as it stays a witness.
+    /// Makes the scenario smaller and its numbers simpler, one change at a time, as long as it stays a witness and there is time.
     fn simplify(&self, mut scenario: Scenario, in_time: impl Fn() -> bool) -> Scenario {
         loop {
-            let candidates = fewer(&scenario).chain(plainer(&scenario)).chain(simpler_numbers(&scenario));
-            let mut candidates = candidates.take_while(|_| in_time());
-            let Some(found) = candidates.find(|candidate| self.margin(candidate).is_some()) else {
-                break;
-            };
-            drop(candidates);
-            scenario = found;
+            let next = simpler(&scenario).take_while(|_| in_time()).find(|candidate| self.margin(candidate).is_some());
+            match next {
+                Some(next) => scenario = next,
+                None => return scenario,
+            }
         }
-        scenario
     }
 }
 

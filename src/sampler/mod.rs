@@ -81,7 +81,6 @@ impl Batch {
     /// The candidates of a pair. All pairs have equally many negatives of their own.
     pub fn candidates(&self, pair: usize) -> Candidates {
         let (pairs, own) = (self.positives.len(), self.negatives.first().map_or(0, Vec::len));
-        debug_assert!(self.negatives.iter().all(|negatives| negatives.len() == own));
         let positives = if self.has_in_batch_negatives() {
             0..pairs
         } else {

@@ -247,12 +247,17 @@ impl Scenario {
 
     /// Writes TOML.
     pub fn to_toml(&self) -> String {
-        toml::to_string(self).expect("a scenario is a table of plain values")
+        toml::to_string(&self.to_tree()).expect("a scenario is a table of plain values")
+    }
+
+    /// The one serializer that all texts are written with: the compiler makes the code of each part's type for each.
+    fn to_tree(&self) -> serde_json::Value {
+        serde_json::to_value(self).expect("a scenario is a tree of plain values")
     }
 
     /// Writes JSON.
     pub fn to_json(&self) -> String {
-        serde_json::to_string_pretty(self).expect("a scenario is a tree of plain values")
+        format!("{:#}", self.to_tree())
     }
 
     /// One tower.

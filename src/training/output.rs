@@ -74,9 +74,9 @@ impl Folder {
             training.scenario.to_toml()
         );
         self.write_text(SCENARIO, &scenario)?;
-        let metrics = serde_json::to_string_pretty(training)
+        let metrics = serde_json::to_value(training)
             .map_err(|error| Error::internal(format!("metrics do not become JSON: {error}")))?;
-        self.write_text(METRICS, &(metrics + "\n"))
+        self.write_text(METRICS, &format!("{metrics:#}\n"))
     }
 
     fn write_text(&self, name: &str, text: &str) -> Result<()> {

@@ -202,7 +202,7 @@ fn zero_gradients_are_undecided_and_never_confirmed() {
     assert_eq!(audit.exit_code(), ExitCode::Undecided);
     for claim in ALL {
         // It draws scenario after scenario, none of which shows anything.
-        let time = Some(Duration::from_millis(300));
+        let time = Some(Duration::from_millis(80));
         let options = Options { cases: 20, time, shrinking: Duration::ZERO, ..Options::default() };
         let report = check_on(*claim, &Idle, &options, &|_| {}, &|| Parts::from(claim.family()));
         assert_ne!(report.status, Status::Passed, "{} passes on a trainer that does nothing", claim.id());

@@ -10,6 +10,7 @@ use perpend::scenario::{Initial, Scenario};
 use perpend::trainer::Trainer;
 use perpend::trajectory::{Rows, Side};
 use perpend::verdict::{Observation, Observed, Status};
+use rayon::prelude::*;
 
 use crate::optimizer_rules::further_optimizers;
 use crate::oracle::optimizers;
@@ -61,7 +62,7 @@ fn what_happens_around_a_rule_commutes_with_dilation_bitwise_for_500_steps() {
 #[test]
 fn every_optimizer_commutes_with_dilation_bitwise_for_500_steps_in_both_precisions() {
     const STEPS: usize = 500;
-    for optimizer in all() {
+    all().collect::<Vec<_>>().into_par_iter().for_each(|optimizer| {
         for precision in [Precision::F64, Precision::F32] {
             let mut scenario = specimen::with_optimizer(3, optimizer.clone());
             (scenario.steps, scenario.precision) = (STEPS, precision);
@@ -72,7 +73,7 @@ fn every_optimizer_commutes_with_dilation_bitwise_for_500_steps_in_both_precisio
             // Three dilations, and in each step at least as many moved rows as either tower has users.
             assert!(observation.judged >= (3 * STEPS * 2 * scenario.user.rows) as u64, "{what}");
         }
-    }
+    });
 }
 
 /// Whether a rule commutes with every rotation, not only with those of the axes.
