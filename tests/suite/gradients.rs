@@ -48,7 +48,7 @@ const CONFIGURATIONS: [Configuration; 6] = {
 };
 
 /// Architectures in each configuration; all losses, over 200 architectures each, are in the tests of Jacobians.
-const ARCHITECTURES: usize = 50;
+const ARCHITECTURES: usize = 100;
 
 /// Puts a random scenario into a configuration. Where `generic`, parameters leave the grid of quarters on which the
 /// strategy draws them: on the grid, pre-activations of exactly 0 are common.
