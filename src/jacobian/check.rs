@@ -407,7 +407,15 @@ impl<'a, S: Differentiable> Checked<'a, S> {
     /// The exact products.
     fn jacobian(&self, outputs: usize) -> Jacobian {
         let unit = |k: usize| -> Vec<Rounded> { (0..outputs).map(|j| Rounded::ratio(i64::from(j == k), 1)).collect() };
-        (0..outputs).map(|k| self.function.product(&self.lifted, &unit(k))).collect()
+        (0..outputs).map(|k| self.product(&unit(k))).collect()
+    }
+
+    /// Jᵀ·upstream. Tables that are not there would be compared with nothing.
+    fn product(&self, upstream: &[Rounded]) -> Vec<Table<Rounded>> {
+        let product = self.function.product(&self.lifted, upstream);
+        let shapes = |tables: &[Table<Rounded>]| tables.iter().map(|t| [t.rows(), t.width()]).collect::<Vec<_>>();
+        assert_eq!(shapes(&product), shapes(&self.lifted), "an exact product has the shapes of the parameters");
+        product
     }
 
     /// Every entry by differences, where all numbers are finite.
@@ -629,7 +637,7 @@ impl<'a, S: Differentiable> Checked<'a, S> {
     /// ⟨Jᵀw, v⟩ by one exact product.
     fn slope(&self, direction: &Direction) -> Estimate {
         let weights: Vec<Rounded> = direction.weights.iter().map(|&w| Rounded::from_f64(w)).collect();
-        let product = self.function.product(&self.lifted, &weights);
+        let product = self.product(&weights);
         let mut sum = Rounded::zero();
         for (g, v) in product.iter().zip(&direction.tables) {
             for (&g, &v) in g.values().iter().zip(v.values()) {
@@ -1088,6 +1096,14 @@ mod tests {
     fn of(model: &Materialised) -> LossOfParameters<'_, EncoderKind, EncoderKind, Loss> {
         let Scenario { item, user, loss, .. } = &model.scenario;
         LossOfParameters { model, batch: &model.batches[0], item: &item.encoder, user: &user.encoder, loss }
+    }
+
+    /// Along every embedding, as far as the effort goes, and with gradients of the slots' shapes.
+    #[test]
+    fn losses_of_cosines_are_constant_along_embeddings() {
+        let scenario = Scenario::from_toml(include_str!("../../fixtures/scenarios/sgd.toml")).unwrap();
+        let report = check_gradient(&scenario, Effort { radial: 3, ..Effort::default() }).unwrap();
+        assert_eq!((report.outcome(), report.counts.radial), (Outcome::Agrees, 3), "{report}");
     }
 
     #[test]

@@ -47,8 +47,8 @@ const CONFIGURATIONS: [Configuration; 6] = {
     ]
 };
 
-/// Architectures in each configuration; all losses, over 200 architectures each, are in the tests of Jacobians.
-const ARCHITECTURES: usize = 100;
+/// Architectures in each configuration.
+const ARCHITECTURES: usize = 200;
 
 /// Puts a random scenario into a configuration. Where `generic`, parameters leave the grid of quarters on which the
 /// strategy draws them: on the grid, pre-activations of exactly 0 are common.
