@@ -469,4 +469,22 @@ mod tests {
         assert_eq!(status(&Options { cases: 0, ..Options::default() }), Status::Passed);
         assert_eq!(status(&Options { cases: 2, ..Options::default() }), Status::Passed);
     }
+
+    #[test]
+    fn a_trainer_that_answers_with_an_error_is_told_with_it() {
+        struct Refusing;
+        impl Trainer for Refusing {
+            fn name(&self) -> String {
+                "refusing".into()
+            }
+            fn train(&self, _: &Materialised) -> Result<crate::trajectory::Trajectory> {
+                Err(Error::internal("not today"))
+            }
+        }
+        let options = Options { cases: 2, shrinking: Duration::ZERO, ..Options::default() };
+        let report = check_on(&NormGrowth, &Refusing, &options, &|_| (), &|| Parts::from(NormGrowth.family()));
+        let failure = report.failure.expect("a failure");
+        assert!(failure.reason.contains("not today") && failure.error.is_some(), "{failure:?}");
+        assert_eq!(report.status, Status::Failed);
+    }
 }

@@ -291,4 +291,19 @@ mod roundings {
         let moved = Precision::F64.gamma(3);
         assert!(disturbed.radial.error() >= moved && disturbed.radial.error() < 2.0 * moved);
     }
+
+    #[test]
+    fn a_row_of_length_x_that_is_off_by_e_has_a_square_of_up_to_x_plus_e_squared() {
+        let number = Number::from_f64;
+        let setting =
+            Setting { rate: Number::zero(), lambda: Number::zero(), beta: Number::zero(), spherical: Number::zero() };
+        let row = Moments { length: number(1.0), radial: Number::zero(), buffer: number(1.0) };
+        // Few digits, so that the square of the error shows.
+        let format = Precision::Bf16;
+        let disturbed = setting.disturb(row, row, 8, format);
+        let largest = |off: f64| (1.0 + off).powi(2);
+        let own = Precision::F64.gamma(8);
+        assert!((1.0 + disturbed.length.error() - largest(2.0 * format.gamma(3))).abs() < own);
+        assert!((1.0 + disturbed.buffer.error() - largest(format.gamma(5))).abs() < own);
+    }
 }

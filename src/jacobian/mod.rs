@@ -80,3 +80,16 @@ impl From<Rounded> for Estimate {
 
 /// Double precision with its rounding bound.
 pub(crate) type Rounded = Running<53>;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn in_other_units_the_error_is_that_of_the_number_and_one_rounding() {
+        let estimate = Estimate { value: 3.0, error: 0.5 }.times(-4.0);
+        assert_eq!(estimate, Estimate { value: -12.0, error: 2.0 + 12.0 * Precision::F64.unit_roundoff() });
+        let exact = Estimate { value: 3.0, error: 0.0 }.times(0.25);
+        assert_eq!(exact.error, 0.75 * Precision::F64.unit_roundoff());
+    }
+}
