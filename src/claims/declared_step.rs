@@ -268,7 +268,7 @@ mod allowance {
 
     use super::*;
     use crate::audit::audit;
-    use crate::trajectory::{Array, DeclaredOptimizer, Trajectory};
+    use crate::trajectory::{Array, DeclaredOptimizer, Rows, Trajectory};
 
     /// One step of SGD at rate 1/4 on q = 3/2 with g = 1/2, looked up `lookups` times, that ends so many units in the last place
     /// (2u each) away from 11/8.
@@ -283,6 +283,23 @@ mod allowance {
         let settings = Settings { optimizer: Some(optimizer), ..Settings::default() };
         let audit = audit(&Trajectory::new(settings, arrays).unwrap()).unwrap();
         audit.claim("declared-step", None).unwrap().observation.observed
+    }
+
+    /// At rate 0 nothing moves whether it is visited or not; where lookups are recorded they say which.
+    #[test]
+    fn a_lazy_row_that_is_known_to_rest_at_rate_zero_is_judged_from_then_on() {
+        let numbers = |values: &[f64]| Array::from_f64(&[values.len(), 1, 1], values);
+        let arrays = BTreeMap::from([
+            ("q".to_owned(), numbers(&[1.5, 1.5, 1.375])),
+            ("grad".to_owned(), numbers(&[0.0, 0.5])),
+            ("ids".to_owned(), Array::from_i64(&[2, 1], &[-1, 0])),
+            ("lr".to_owned(), Array::from_f64(&[2], &[0.0, 0.25])),
+        ]);
+        let optimizer = DeclaredOptimizer { name: Some("sgd".into()), sparse: Some(Rows::Lazy), ..Default::default() };
+        let settings = Settings { optimizer: Some(optimizer), ..Settings::default() };
+        let audit = audit(&Trajectory::new(settings, arrays).unwrap()).unwrap();
+        let observation = &audit.claim("declared-step", None).unwrap().observation;
+        assert_eq!((observation.observed, observation.judged), (Observed::Holds, 2), "{observation:?}");
     }
 
     /// A rule that was fitted to the steps, and is left by half of them, was not fitted to this run: nothing was declared that
