@@ -135,3 +135,19 @@ theorem!(
     DisplacementNumber,
     "holds, 10 judged; norms 1.668013155 1.186564277 1.354420513"
 );
+
+#[cfg(test)]
+mod rows {
+    use std::collections::BTreeMap;
+
+    use super::*;
+
+    #[test]
+    fn rows_that_never_had_a_gradient_or_a_length_are_not_judged() {
+        let judged = |touches: u64, initial: f64| {
+            let row = RowSummary { touches, initial, last: initial, ..RowSummary::default() };
+            judge(&BTreeMap::from([(0, row)]), 4, 1.0).judged
+        };
+        assert_eq!([judged(0, 1.0), judged(1, 0.0), judged(1, 1.0)], [0, 0, 1]);
+    }
+}
