@@ -86,9 +86,9 @@ impl Follow for CountedRow {
     }
 }
 
-/// Three digits: enough for any change of a formula, and none of them is rounding.
+/// Six digits: a small term of a bound shows in the last of them, and none of them is rounding.
 fn digits(x: f64) -> String {
-    format!("{x:.2e}")
+    format!("{x:.5e}")
 }
 
 fn observed(observation: &Observation) -> String {
