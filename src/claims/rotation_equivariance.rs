@@ -230,4 +230,9 @@ mod turning {
         assert_eq!(Turns { planes: 1 }.turn(&[1.0, 0.0]), [3.0, 4.0]);
         assert_eq!(Turns { planes: 2 }.turn(&[1.0, 0.0, 0.0]), [15.0, 12.0, 16.0]);
     }
+
+    #[test]
+    fn every_second_sign_is_flipped() {
+        assert_eq!(flip(&[1.0, 2.0, 3.0]), [-1.0, 2.0, -3.0]);
+    }
 }
