@@ -1098,6 +1098,16 @@ mod tests {
         LossOfParameters { model, batch: &model.batches[0], item: &item.encoder, user: &user.encoder, loss }
     }
 
+    #[test]
+    fn the_entry_that_is_furthest_off_is_named() {
+        let number = |value: f64| Estimate { value, error: 0.0 };
+        let entry =
+            |index: usize, off: f64| Judged { place: 0, index, output: 0, product: number(off), other: number(1.0) };
+        let all = [entry(0, 1.5), entry(1, -2.0), entry(2, 3.0)];
+        assert_eq!(Judged::furthest(&all.each_ref()).unwrap().index, 1);
+        assert!(Judged::furthest(&[]).is_none());
+    }
+
     /// Along every embedding, as far as the effort goes, and with gradients of the slots' shapes.
     #[test]
     fn losses_of_cosines_are_constant_along_embeddings() {

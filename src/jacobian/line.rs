@@ -180,6 +180,14 @@ mod tests {
     use crate::number::{Field, Forward, Real};
 
     #[test]
+    fn the_shortest_step_is_the_last_that_was_taken() {
+        let line = Line::sample(|t| Estimate { value: t, error: 0.0 }, 1.0);
+        let steps: Vec<f64> = line.steps.iter().map(|step| step.h).collect();
+        assert!(steps.len() >= FEWEST && steps.is_sorted_by(|wide, narrow| wide > narrow));
+        assert_eq!(line.shortest(), *steps.last().unwrap());
+    }
+
+    #[test]
     fn errors_of_values_are_divided_by_the_step_and_rounding_comes_on_top() {
         let known = |value: f64, error: f64| Estimate { value, error };
         let step = Step { h: 0.5, up: known(3.0, 0.25), down: known(2.0, 0.125) };

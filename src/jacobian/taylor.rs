@@ -206,6 +206,15 @@ mod tests {
         smooth(Forward::new(Rounded::from_f64(0.0), Rounded::from_f64(1.0)), numbers).slope.into()
     }
 
+    #[test]
+    fn a_value_may_move_by_the_errors_of_both_its_ends() {
+        let line =
+            |moved: f64| Line::sample(move |t| Estimate { value: if t == 0.0 { 0.0 } else { moved }, error: 1.0 }, 1.0);
+        let level = Estimate { value: 0.0, error: 0.0 };
+        assert!(matches!(flatness(&line(1.5), level), Flatness::Flat { .. }));
+        assert!(matches!(flatness(&line(2.5), level), Flatness::Sloped { floor: 2.0, .. }));
+    }
+
     proptest! {
         #[test]
         fn a_right_slope_leaves_order_2_and_a_wrong_one_order_1(
