@@ -1117,6 +1117,30 @@ mod tests {
     }
 
     #[test]
+    fn a_loss_or_a_gradient_that_is_not_constant_along_embeddings_is_told_as_what_it_is() {
+        use crate::jacobian::subject::Evaluate;
+        use crate::loss::Evaluation;
+        use crate::sampler::Batch;
+        /// The value of one loss and the gradient of another.
+        struct Mixed<'a>(&'a Loss, &'a Loss);
+        impl Evaluate for Mixed<'_> {
+            fn evaluate<F: Real>(&self, users: &Table<F>, items: &Table<F>, batch: &Batch) -> Evaluation<F> {
+                Evaluation { loss: self.0.value(users, items, batch), ..self.1.evaluate(users, items, batch) }
+            }
+        }
+        let scenario = Scenario::from_toml(include_str!("../../fixtures/scenarios/sgd.toml")).unwrap();
+        let model = scenario.materialise().unwrap();
+        let towers = [&scenario.item.encoder, &scenario.user.encoder];
+        let (cosine, product) = (&scenario.loss, &Loss { similarity: Similarity::Dot, ..scenario.loss.clone() });
+        let [value, slope] = [Mixed(product, cosine), Mixed(cosine, product)].map(|loss| {
+            let embeddings = LossOfEmbeddings::of(&model, &model.batches[0], towers, &loss, true);
+            Checked::new(&embeddings, Effort::default()).radial().finding.unwrap().what
+        });
+        assert!(value.contains("the value moves by"), "{value}");
+        assert!(slope.contains("the exact product has a slope"), "{slope}");
+    }
+
+    #[test]
     fn slopes_found_in_one_go_are_those_of_lines_and_of_exact_products() {
         let mut sharp = 0;
         let mut cases = Vec::new();

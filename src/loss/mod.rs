@@ -378,3 +378,39 @@ fn pairwise<F: Real>(similarities: &mut Similarities<F>, f: impl Fn(F) -> (F, F)
 fn hinge<F: Real>(x: F) -> Option<F> {
     (x > F::zero()).then_some(x)
 }
+
+#[cfg(test)]
+mod settings {
+    use super::*;
+
+    #[test]
+    fn what_cannot_be_used_is_named() {
+        let key = |objective: Objective| Loss::new(Similarity::Cosine, objective).problem().map(|problem| problem.key);
+        let contrastive = |margin, weight| key(Objective::Contrastive(contrastive::Contrastive { margin, weight }));
+        let uniform =
+            |weight, t| key(Objective::AlignmentUniformity(alignment_uniformity::AlignmentUniformity { weight, t }));
+        let bsl =
+            |positive_temperature, temperature| key(Objective::Bsl(bsl::Bsl { positive_temperature, temperature }));
+        let info_nce = |temperature| key(Objective::InfoNce(info_nce::InfoNce { temperature, log_q: false }));
+        let full = |temperature| key(Objective::FullSoftmax(full_softmax::FullSoftmax { temperature }));
+        let bpr = |temperature| key(Objective::Bpr(bpr::Bpr { temperature }));
+        let triplet = |margin| key(Objective::Triplet(triplet::Triplet { margin }));
+        let embedding = |margin| key(Objective::CosineEmbedding(cosine_embedding::CosineEmbedding { margin }));
+        let fine = [
+            contrastive(-0.5, 0.0),
+            uniform(0.0, 2.0),
+            bsl(0.5, 0.5),
+            info_nce(0.5),
+            full(0.5),
+            bpr(0.5),
+            triplet(0.0),
+            embedding(-0.5),
+        ];
+        assert_eq!(fine, [None; 8]);
+        assert_eq!([contrastive(f64::NAN, 1.0), contrastive(0.0, -1.0)], [Some("margin"), Some("weight")]);
+        assert_eq!([uniform(-1.0, 2.0), uniform(1.0, 0.0)], [Some("weight"), Some("t")]);
+        assert_eq!([bsl(0.0, 1.0), bsl(1.0, 0.0)], [Some("positive_temperature"), Some("temperature")]);
+        assert_eq!([info_nce(0.0), full(-1.0), bpr(f64::INFINITY)], [Some("temperature"); 3]);
+        assert_eq!([triplet(f64::NAN), embedding(f64::INFINITY)], [Some("margin"); 2]);
+    }
+}
