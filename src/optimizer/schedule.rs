@@ -78,3 +78,19 @@ impl From<f64> for Schedule {
         Schedule::Constant(rate)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rates_are_finite_and_not_negative_and_there_is_one() {
+        let problem = |schedule: Schedule| schedule.problem();
+        assert_eq!(problem(Schedule::List(vec![])).as_deref(), Some("an empty list"));
+        assert_eq!(problem(Schedule::List(vec![0.5, -1.0])).as_deref(), Some("-1"));
+        assert_eq!(problem(Schedule::Constant(f64::NAN)).as_deref(), Some("NaN"));
+        assert_eq!(problem(Schedule::Warmup { from: 0.0, to: f64::INFINITY, steps: 2 }).as_deref(), Some("inf"));
+        assert_eq!(problem(Schedule::Exponential { start: 1.0, factor: -0.5 }).as_deref(), Some("-0.5"));
+        assert_eq!(problem(Schedule::List(vec![0.0, 0.5])), None);
+    }
+}
