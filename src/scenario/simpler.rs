@@ -131,7 +131,7 @@ fn resized(scenario: &Scenario, [dim, items, users]: [usize; 3]) -> Scenario {
 }
 
 /// The scenario with one step, or one pair of a step, less.
-pub(crate) fn fewer(scenario: &Scenario) -> impl Iterator<Item = Scenario> + '_ {
+fn fewer(scenario: &Scenario) -> impl Iterator<Item = Scenario> + '_ {
     let batches = scenario.batches.as_deref().unwrap_or_default();
     let steps = (0..batches.len()).filter(|_| batches.len() > 1).map(|step| {
         let mut fewer = scenario.clone();
@@ -152,7 +152,7 @@ pub(crate) fn fewer(scenario: &Scenario) -> impl Iterator<Item = Scenario> + '_ 
 }
 
 /// The scenario with a tower's learning rate constant and 1.
-pub(crate) fn plainer(scenario: &Scenario) -> impl Iterator<Item = Scenario> + '_ {
+fn plainer(scenario: &Scenario) -> impl Iterator<Item = Scenario> + '_ {
     let one = Schedule::Constant(1.0);
     let changing = [Side::Item, Side::User]
         .into_iter()
@@ -165,7 +165,7 @@ pub(crate) fn plainer(scenario: &Scenario) -> impl Iterator<Item = Scenario> + '
 }
 
 /// The scenario with one explicit number replaced by a simpler one.
-pub(crate) fn simpler_numbers(scenario: &Scenario) -> impl Iterator<Item = Scenario> + '_ {
+fn simpler_numbers(scenario: &Scenario) -> impl Iterator<Item = Scenario> + '_ {
     let numbers = [Side::Item, Side::User].into_iter().flat_map(move |side| {
         let Initial::Explicit { tables, constants } = &scenario.tower(side).initial else {
             return Vec::new();
