@@ -295,8 +295,8 @@ pub fn check_every_parameter(model: &Materialised) -> Report {
     check_every_entry(&LossOfParameters { model, batch, item, user, loss })
 }
 
-/// Checks that a Jacobian is finite and the same when it is computed again, and every entry by differences along its parameter: in one go where the subject has
-/// [a way to do so](Differentiable::slopes), else line by line.
+/// Checks that a Jacobian is finite and the same when it is computed again, and every entry by differences along its
+/// parameter: in one go where the subject has [a way to do so](Differentiable::slopes), else line by line.
 pub fn check_every_entry(subject: &impl Differentiable) -> Report {
     Checked::new(subject, Effort::default()).every_entry()
 }

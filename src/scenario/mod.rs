@@ -250,7 +250,7 @@ impl Scenario {
         toml::to_string(&self.to_tree()).expect("a scenario is a table of plain values")
     }
 
-    /// The one serializer that all texts are written with: the compiler makes the code of each part's type for each.
+    /// What every text prints. Serde compiles the fields of all parts anew for each format; so they are for one alone.
     fn to_tree(&self) -> serde_json::Value {
         serde_json::to_value(self).expect("a scenario is a tree of plain values")
     }
