@@ -171,9 +171,33 @@ fn least<T: PartialOrd>(a: Option<T>, b: Option<T>) -> Option<T> {
     }
 }
 
+/// What a thread judges while something runs on it.
+#[cfg(test)]
+pub(crate) mod written {
+    use std::cell::RefCell;
+
+    use super::Measured;
+
+    thread_local! {
+        static WRITTEN: RefCell<Option<Vec<Measured>>> = const { RefCell::new(None) };
+    }
+
+    pub fn while_running<T>(run: impl FnOnce() -> T) -> (T, Vec<Measured>) {
+        WRITTEN.set(Some(Vec::new()));
+        let result = run();
+        (result, WRITTEN.take().unwrap_or_default())
+    }
+
+    pub(super) fn down(measured: &Measured) {
+        WRITTEN.with_borrow_mut(|written| written.iter_mut().for_each(|written| written.push(*measured)));
+    }
+}
+
 impl Tally {
     /// Judges one residual at a place, such as one that no record of a run stands behind.
     pub fn judge(&mut self, place: Place, measured: &Measured) -> bool {
+        #[cfg(test)]
+        written::down(measured);
         // Where the bound itself left the finite numbers nothing can be told.
         if !measured.allowed.is_finite() {
             return false;
