@@ -5,6 +5,8 @@
 //! must not hide a different bug.
 
 mod contradictions;
+#[cfg(test)]
+mod gaps;
 mod hypotheses;
 
 use rayon::prelude::*;
