@@ -1233,6 +1233,50 @@ mod tests {
         assert_eq!(check(&of(&other), Effort::default()).counts.differences, 0);
     }
 
+    /// Bounds that are too wide, lines left out unjustly and words that are wrong let every right gradient pass: here a change
+    /// of any of them shows, and has to be meant.
+    #[test]
+    #[cfg_attr(not(all(target_os = "linux", target_env = "gnu")), ignore = "written down for glibc")]
+    fn every_report_is_as_it_was_written_down() {
+        use std::fmt::Write;
+
+        use proptest::strategy::{Strategy, ValueTree};
+        use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
+
+        use crate::scenario::random::{Encoders, Family, Losses, Optimizers, scenarios};
+        let mut text = String::new();
+        for fault in [Fault::None, Fault::Millionth, Fault::Detached, Fault::Undefined, Fault::OtherFormula] {
+            for z in [0.75, 0.0] {
+                writeln!(text, "{fault:?} at {z}: {}", example(fault, z)).unwrap();
+            }
+        }
+        for item in CHAINS {
+            let model = towers(item, CHAINS[1], DOT);
+            let subject = of(&model);
+            writeln!(text, "{item}: {}", check(&subject, Effort::default())).unwrap();
+            let (slopes, values) = subject.slopes().expect("a way in one go");
+            let errors = slopes.iter().flat_map(|table| table.values()).chain(&values).map(|slope| slope.error);
+            let logarithms: Vec<f64> = errors.filter(|&error| error > 0.0).map(f64::ln).collect();
+            let mean = (logarithms.iter().sum::<f64>() / logarithms.len() as f64).exp();
+            writeln!(text, "  {} slopes and values with an error, on average {mean:.5e}", logarithms.len()).unwrap();
+            let (mistake, in_one_go) = (Some((0, 1, 1e-6)), true);
+            writeln!(text, "  {}", check(&Planted { inner: &subject, mistake, in_one_go }, Effort::default())).unwrap();
+        }
+        let family = Family { encoders: Encoders::Any, optimizers: Optimizers::Sgd, losses: Losses::Any };
+        let random = TestRng::from_seed(RngAlgorithm::ChaCha, &[0; 32]);
+        let mut runner = TestRunner::new_with_rng(Config::default(), random);
+        for _ in 0..16 {
+            let scenario = scenarios(family.clone()).new_tree(&mut runner).unwrap().current();
+            let (item, user) = (scenario.item.encoder.name(), scenario.user.encoder.name());
+            let report = check_gradient(&scenario, Effort::default()).unwrap();
+            writeln!(text, "{item}, {user}, {}: {report}", scenario.loss.header_name()).unwrap();
+            let model = scenario.materialise().unwrap();
+            let report = check_encoder(&scenario.item.encoder, &model, Side::Item, 0, Effort::default());
+            writeln!(text, "  its items: {report}, {} not zero", report.counts.nonzero).unwrap();
+        }
+        insta::assert_snapshot!(text);
+    }
+
     /// ReLU at exactly 0: the slopes on both sides differ, and the line decides that nothing is told.
     #[test]
     fn a_kink_is_no_mistake_of_the_exact_product() {
