@@ -4,6 +4,8 @@
 
 mod capabilities;
 mod header;
+#[cfg(test)]
+mod ledger;
 pub mod random;
 pub(crate) mod simpler;
 mod size;
