@@ -100,3 +100,17 @@ erased!(
         build_running_bf16: Running<8>
     }
 );
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::encoder::table::TableEncoder;
+
+    #[test]
+    fn an_encoder_is_equal_to_itself_alone() {
+        let made = || Own::new(TableEncoder {});
+        let one = made();
+        assert_eq!(one, one.clone());
+        assert_ne!(one, made());
+    }
+}

@@ -197,6 +197,22 @@ mod tests {
         assert_eq!(step.bend(known(1.0, 0.0625)), known(6.0, 1.0 + 12.0 * unit));
     }
 
+    /// 3 + e at every step: (16·e + e)/15 after the first elimination and (256 + 1)/255 times that after the second, of the
+    /// longest steps as well as of the shortest; nothing is truncated, and seven operations round numbers up to 3.
+    #[test]
+    fn a_limit_is_as_uncertain_as_its_terms_and_their_rounding() {
+        let error = 0.5_f64.powi(20);
+        let found = limit(&[Estimate { value: 3.0, error }; 4], 2);
+        let expected = error * 17.0 / 15.0 * 257.0 / 255.0 + 6.0 * Precision::F64.gamma(7);
+        assert_eq!(found.value, 3.0);
+        approx::assert_relative_eq!(found.error, expected, max_relative = 1e-15);
+        // 3 + h², 3 + h²/16, …: one elimination leaves 3, and the terms are up to 4.
+        let terms = [1.0, 4.0, 16.0, 64.0].map(|level: f64| Estimate { value: 3.0 + level.powi(-2), error: 0.0 });
+        let found = limit(&terms, 2);
+        assert_eq!(found.value, 3.0);
+        assert!(found.error >= 8.0 * Precision::F64.gamma(7) && found.error < 1e-14, "{found}");
+    }
+
     /// A sum of a logistic curve of any steepness, a logarithm and a root.
     fn smooth<F: Real>(t: F, [a, b, c]: [f64; 3]) -> F {
         let number = F::from_f64;

@@ -215,6 +215,17 @@ mod tests {
         assert!(matches!(flatness(&line(2.5), level), Flatness::Sloped { floor: 2.0, .. }));
     }
 
+    /// Over a step of length h the errors of both ends hide a slope of their sum over h: least over the longest.
+    #[test]
+    fn what_is_flat_is_flat_to_the_errors_over_the_longest_step() {
+        let line = Line::sample(|_| Estimate { value: 1.0, error: 0.375 }, 1.0);
+        let longest = line.steps[0].h;
+        let floor = |error: f64| flatness(&line, Estimate { value: 0.0, error });
+        let finest = 0.75 / longest;
+        assert!(matches!(floor(100.0), Flatness::Flat { floor } if floor == finest), "{:?}", floor(100.0));
+        assert!(matches!(floor(finest / 2.0), Flatness::Flat { floor } if floor == finest / 2.0));
+    }
+
     proptest! {
         #[test]
         fn a_right_slope_leaves_order_2_and_a_wrong_one_order_1(

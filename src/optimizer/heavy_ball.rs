@@ -106,3 +106,13 @@ impl<F: Real> Rule<F> for Ball<F> {
         see("momentum", &mut self.buffer.values);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn settings_are_shown_to_six_decimals() {
+        assert_eq!([0.1234567, 0.9, 1234.5].map(shown), [0.123457, 0.9, 1234.5]);
+    }
+}

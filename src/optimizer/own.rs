@@ -116,3 +116,19 @@ fn same<A: 'static, B: 'static>(value: A) -> B {
     let any: Box<dyn Any> = Box::new(value);
     *any.downcast().expect("both types are the same")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::optimizer::sgd::Sgd;
+
+    #[test]
+    fn an_optimizer_is_equal_to_itself_with_the_same_settings_alone() {
+        let made = || Own::new(0.5, Sgd { lr: 0.5.into(), decay: None, rows: Rows::Dense });
+        let one = made();
+        assert_eq!(one, one.clone());
+        assert_ne!(one, made());
+        assert_ne!(one, Own { rows: Rows::Lazy, ..one.clone() });
+        assert_ne!(one, Own { lr: 0.25.into(), ..one.clone() });
+    }
+}

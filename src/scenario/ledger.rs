@@ -10,8 +10,10 @@ use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use super::random::{Encoders, Family, Losses, Optimizers, Parts, scenarios_of};
 use super::{Scenario, Tower};
 use crate::condition::Condition;
-use crate::encoder::{Architecture, Size};
+use crate::encoder::{Architecture, Gradient, Size};
 use crate::error::Error;
+use crate::geometry::Table;
+use crate::loss::ObjectiveFunction;
 use crate::optimizer::Optimizer;
 use crate::reference::Reference;
 use crate::trainer::Trainer;
@@ -47,6 +49,7 @@ fn tower(text: &mut String, scenario: &Scenario, side: Side) {
     )
     .unwrap();
     writeln!(text, "    {:?}", declared(optimizer)).unwrap();
+    writeln!(text, "    {}", remembered(optimizer)).unwrap();
     // The plainest reason is the same for all.
     let statuses = Condition::ALL.map(|condition| (condition, scenario.status(side, condition)));
     for (condition, status) in statuses.iter().filter(|(_, status)| !matches!(status, Status::Met(_))) {
@@ -59,9 +62,30 @@ fn declared(optimizer: &Optimizer) -> BTreeMap<String, String> {
     Settings { optimizer: Some(optimizer.declare()), ..Settings::default() }.to_metadata()
 }
 
+/// Two rows of two numbers after three steps in which the second row has one gradient, and what is remembered of them.
+fn remembered(optimizer: &Optimizer) -> String {
+    let mut stepper = optimizer.start::<f64>(2, 2, &|x| x);
+    let mut table = Table::from_values(2, vec![1.0, -0.5, 0.25, 2.0]);
+    let mut gradient = Gradient::zeros(2, 2);
+    for time in 0..3 {
+        gradient.clear();
+        for row in 0..(2 - time.min(1)) {
+            gradient.accumulate(row).copy_from_slice(&[0.5 + time as f64, -0.125 * (row + 1) as f64]);
+        }
+        stepper.step(time as u64, &optimizer.schedule().at(time as u64), &mut table, &gradient);
+    }
+    let numbers = |numbers: &[f64]| numbers.iter().map(|x| format!("{x:.6e}")).collect::<Vec<_>>().join(" ");
+    let mut text = numbers(table.values());
+    stepper.memory(&mut |name, memory| text += &format!("; {name} {}", numbers(memory)));
+    text
+}
+
 fn entry(scenario: &Scenario) -> String {
     let loss = &scenario.loss;
-    let mut text = format!("{loss:?}\n  {}, {:?}\n", loss.header_name(), loss.no_epsilon());
+    let objective = &loss.objective;
+    let mut text = format!("{loss:?}\n  {}, {:?}", loss.header_name(), loss.no_epsilon());
+    let (log_q, all_items) = (objective.wants_log_q(), objective.wants_all_items());
+    writeln!(text, ", {:?}, log Q {log_q}, all items {all_items}", objective.steepness()).unwrap();
     Side::ALL.map(|side| tower(&mut text, scenario, side));
     let run = match Reference.train(&scenario.materialise().unwrap()) {
         Ok(run) => run,
