@@ -470,17 +470,46 @@ mod tests {
         assert_eq!(status(&Options { cases: 2, ..Options::default() }), Status::Passed);
     }
 
+    struct Refusing;
+
+    impl Trainer for Refusing {
+        fn name(&self) -> String {
+            "refusing".into()
+        }
+        fn train(&self, _: &Materialised) -> Result<crate::trajectory::Trajectory> {
+            Err(Error::internal("not today"))
+        }
+    }
+
+    /// Whether the claim breaks or the trainer fails, what is left cannot be made simpler without that going away.
+    #[test]
+    fn a_failing_case_is_as_small_as_it_can_be_and_fails_in_the_same_way() {
+        use crate::claims::update_orthogonality::UpdateOrthogonality;
+        use crate::reference::{Fault, Faulty};
+        let trainers: [&dyn Trainer; 2] = [&Faulty(Fault::StaleGradient), &Refusing];
+        for trainer in trainers {
+            let options = Options { cases: 20, ..Options::default() };
+            let parts = || Parts::from(UpdateOrthogonality.family());
+            let failure =
+                check_on(&UpdateOrthogonality, trainer, &options, &|_| (), &parts).failure.expect("a failure");
+            let Scenario { dim, steps, item, .. } = &failure.scenario;
+            if failure.error.is_some() {
+                assert_eq!((trainer.name().as_str(), *dim, *steps, item.rows), ("refusing", 1, 1, 1));
+            } else {
+                // A late gradient needs a second step, and a direction to be wrong in.
+                assert!(failure.observation.is_some());
+                assert_eq!((*dim, *steps), (2, 2), "{}", failure.reason);
+            }
+            let kept = |scenario: &Scenario| {
+                failure_on(&UpdateOrthogonality, scenario, trainer)
+                    .is_some_and(|simpler| simpler.error.is_some() == failure.error.is_some())
+            };
+            assert!(!simpler(&failure.scenario).any(|scenario| kept(&scenario)));
+        }
+    }
+
     #[test]
     fn a_trainer_that_answers_with_an_error_is_told_with_it() {
-        struct Refusing;
-        impl Trainer for Refusing {
-            fn name(&self) -> String {
-                "refusing".into()
-            }
-            fn train(&self, _: &Materialised) -> Result<crate::trajectory::Trajectory> {
-                Err(Error::internal("not today"))
-            }
-        }
         let options = Options { cases: 2, shrinking: Duration::ZERO, ..Options::default() };
         let report = check_on(&NormGrowth, &Refusing, &options, &|_| (), &|| Parts::from(NormGrowth.family()));
         let failure = report.failure.expect("a failure");

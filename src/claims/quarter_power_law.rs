@@ -234,3 +234,20 @@ impl Claim for QuarterPowerLaw {
 }
 
 theorem!(quarter_power_law, QuarterPowerLaw, "holds, 2 judged; norms 1.668013155 1.186564277 1.354420513");
+
+#[cfg(test)]
+mod lent {
+    use super::*;
+
+    #[test]
+    fn a_run_at_rate_zero_lends_its_directions_and_the_rate_is_one() {
+        let rate = |rate: f64| {
+            let mut scenario = specimen::plain(0);
+            *scenario.item.optimizer.schedule_mut() = rate.into();
+            let long = long_run(&scenario.materialise().unwrap());
+            assert!(long.materialise().is_ok());
+            long.item.optimizer.schedule().at(0)
+        };
+        assert_eq!([0.0, 0.25].map(rate), [1.0, 0.25]);
+    }
+}
