@@ -263,6 +263,15 @@ mod tests {
     }
 
     #[test]
+    fn what_is_not_finite_is_not_rounded() {
+        for format in [Precision::Bf16, Precision::F16, Precision::F32, Precision::F64] {
+            assert_eq!([f64::INFINITY, f64::NEG_INFINITY].map(|x| format.round(x)), [f64::INFINITY, f64::NEG_INFINITY]);
+            assert!(format.round(f64::NAN).is_nan());
+            assert_eq!(format.round(-0.0).to_bits(), (-0.0_f64).to_bits());
+        }
+    }
+
+    #[test]
     fn underflow_is_half_the_smallest_subnormal() {
         assert_eq!(Precision::F32.underflow(), f64::from(f32::from_bits(1)) / 2.0);
         assert_eq!(Precision::F16.underflow(), half::f16::from_bits(1).to_f64() / 2.0);

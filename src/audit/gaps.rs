@@ -9,10 +9,10 @@ use rayon::prelude::*;
 use super::{Audit, audit};
 use crate::claims::specimen;
 use crate::encoder::{EncoderKind, history_mean::HistoryMean};
-use crate::optimizer::Optimizer;
 use crate::optimizer::constraint::Constraint;
 use crate::optimizer::nesterov::Nesterov;
 use crate::optimizer::update::Storage;
+use crate::optimizer::{Optimizer, Schedule};
 use crate::reference::Reference;
 use crate::rounding::Precision;
 use crate::scenario::Scenario;
@@ -40,6 +40,8 @@ fn runs() -> Vec<(&'static str, Scenario)> {
     let nesterov = Optimizer::Nesterov(Nesterov { lr: 0.5.into(), momentum: 0.9, decay: None, rows: Rows::Dense });
     let mut renormalised = specimen::plain(1);
     renormalised.item.update.constraint = Some(Constraint::Renormalise);
+    let mut pausing = specimen::momentum(1);
+    *pausing.item.optimizer.schedule_mut() = Schedule::List([[0.5; 3], [0.0; 3]].concat().repeat(2));
     vec![
         ("SGD", specimen::plain(1)),
         ("SGD, lazy", lazy(specimen::plain(1))),
@@ -55,6 +57,7 @@ fn runs() -> Vec<(&'static str, Scenario)> {
         ("SGD with weight decay", specimen::weight_decay(1)),
         ("heavy ball", specimen::momentum(1)),
         ("heavy ball, lazy", lazy(specimen::momentum(1))),
+        ("heavy ball with pauses", pausing),
         ("Nesterov", specimen::with_optimizer(1, nesterov)),
         ("Adam", specimen::adam(1)),
         ("AdaGrad", specimen::adagrad(1)),
@@ -117,6 +120,32 @@ fn recorded_at(arrays: &mut Arrays, steps: usize, of: impl Fn(usize) -> bool) {
 
 const STEPS: usize = 12;
 
+/// The items in the sparse form: what had a gradient or moved.
+fn sparse(_: &mut Settings, arrays: &mut Arrays) {
+    let (states, gradients) = (arrays.remove("item/q").unwrap(), arrays.remove("item/grad").unwrap());
+    let [steps, rows, dim] = [0, 1, 2].map(|axis| gradients.shape()[axis]);
+    let row_of = |array: &Array, step: usize, row: usize| {
+        let mut values = vec![0.0; dim];
+        array.read((step * rows + row) * dim, &mut values);
+        values
+    };
+    let (mut places, mut numbers) = ([Vec::new(), Vec::new()], [Vec::new(), Vec::new(), Vec::new()]);
+    for (step, row) in (0..steps).flat_map(|step| (0..rows).map(move |row| (step, row))) {
+        let all = [row_of(&states, step, row), row_of(&states, step + 1, row), row_of(&gradients, step, row)];
+        if all[0] != all[1] || all[2].iter().any(|&g| g != 0.0) {
+            places.iter_mut().zip([step, row]).for_each(|(places, place)| places.push(place as i64));
+            numbers.iter_mut().zip(all).for_each(|(numbers, values)| numbers.extend(values));
+        }
+    }
+    let records = places[0].len();
+    for (name, places) in ["row_step", "row_id"].into_iter().zip(&places) {
+        arrays.insert(format!("item/{name}"), Array::from_i64(&[records], places));
+    }
+    for (name, numbers) in ["row_q", "row_q_next", "row_grad"].into_iter().zip(&numbers) {
+        arrays.insert(format!("item/{name}"), Array::encode(states.element(), &[records, dim], numbers));
+    }
+}
+
 fn every_other_step(_: &mut Settings, arrays: &mut Arrays) {
     recorded_at(arrays, STEPS, |step| step % 2 == 0);
 }
@@ -127,7 +156,7 @@ fn the_second_half(_: &mut Settings, arrays: &mut Arrays) {
 
 type Gap = fn(&mut Settings, &mut Arrays);
 
-const GAPS: [(&str, &[Gap]); 9] = [
+const GAPS: [(&str, &[Gap]); 10] = [
     ("nothing declared", &[undeclared]),
     ("no optimizer declared", &[undeclared_optimizer]),
     ("no gradients", &[without_gradients]),
@@ -137,6 +166,7 @@ const GAPS: [(&str, &[Gap]); 9] = [
     ("every other step", &[every_other_step]),
     ("every other step, no lookups", &[every_other_step, without_lookups]),
     ("the second half", &[the_second_half]),
+    ("only what had a gradient or moved", &[sparse]),
 ];
 
 /// What is said of the items, claim by claim, and of the run.

@@ -1004,6 +1004,9 @@ mod tests {
         assert_eq!(report.outcome(), Outcome::Agrees, "{report}");
         // The coordinate y alone has none.
         assert_eq!((report.counts.kinks, report.counts.lines), (5, 1), "{report}");
+        let report = check_every_entry(&Twice);
+        assert_eq!(report.outcome(), Outcome::Agrees, "{report}");
+        assert_eq!((report.counts.kinks, report.counts.differences), (1, 1), "{report}");
     }
 
     #[test]

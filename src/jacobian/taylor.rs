@@ -226,6 +226,21 @@ mod tests {
         assert!(matches!(floor(finest / 2.0), Flatness::Flat { floor } if floor == finest / 2.0));
     }
 
+    #[test]
+    fn the_slope_that_is_seen_best_is_told() {
+        let told = |error: f64| {
+            let value = |t: f64| if t == 0.0 { 0.0 } else { 6.0 };
+            let line = Line::sample(|t| Estimate { value: value(t), error }, 1.0);
+            match flatness(&line, Estimate { value: 0.5, error: 0.125 }) {
+                Flatness::Sloped { h, moved, floor } => (h > 0.0, moved, floor),
+                Flatness::Flat { .. } => panic!("neither is flat"),
+            }
+        };
+        // 6 of 4 and of 1 against 4 of 1.
+        assert_eq!(told(2.0), (false, 0.5, 0.125));
+        assert_eq!(told(0.5), (true, 6.0, 1.0));
+    }
+
     proptest! {
         #[test]
         fn a_right_slope_leaves_order_2_and_a_wrong_one_order_1(

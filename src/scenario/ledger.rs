@@ -41,6 +41,19 @@ fn tower(text: &mut String, scenario: &Scenario, side: Side) {
     let (reads, chain) = (encoder.reads_other(), encoder.chain().is_some());
     writeln!(text, "    {shared} shared, roundings {roundings:?}, reads other {reads}, chain {chain}").unwrap();
     writeln!(text, "    {optimizer:?}, {update:?}").unwrap();
+    rule(text, optimizer);
+    if let Some(still) = without_memory(optimizer) {
+        text.push_str("    without memory:\n");
+        rule(text, &still);
+    }
+    // The plainest reason is the same for all.
+    let statuses = Condition::ALL.map(|condition| (condition, scenario.status(side, condition)));
+    for (condition, status) in statuses.iter().filter(|(_, status)| !matches!(status, Status::Met(_))) {
+        writeln!(text, "    {condition}: {status:?}").unwrap();
+    }
+}
+
+fn rule(text: &mut String, optimizer: &Optimizer) {
     let (memory, row_wise) = (optimizer.has_memory(), optimizer.is_row_wise());
     let (hidden, moves) = (optimizer.has_hidden_visits(), optimizer.moves_without_gradient());
     writeln!(
@@ -48,13 +61,26 @@ fn tower(text: &mut String, scenario: &Scenario, side: Side) {
         "    memory {memory}, row-wise {row_wise}, hidden visits {hidden}, moves without gradient {moves}"
     )
     .unwrap();
+    let met = Condition::ALL
+        .into_iter()
+        .filter(|condition| matches!(optimizer.status(*condition), Status::Met(_)));
+    writeln!(text, "    {}", met.map(|condition| condition.to_string()).collect::<Vec<_>>().join(" ")).unwrap();
     writeln!(text, "    {:?}", declared(optimizer)).unwrap();
     writeln!(text, "    {}", remembered(optimizer)).unwrap();
-    // The plainest reason is the same for all.
-    let statuses = Condition::ALL.map(|condition| (condition, scenario.status(side, condition)));
-    for (condition, status) in statuses.iter().filter(|(_, status)| !matches!(status, Status::Met(_))) {
-        writeln!(text, "    {condition}: {status:?}").unwrap();
+}
+
+/// The same rule with β = 0, β₁ = 0 and no dampening, if it has any of these.
+fn without_memory(optimizer: &Optimizer) -> Option<Optimizer> {
+    let mut settings = serde_json::to_value(optimizer).unwrap();
+    for name in ["momentum", "dampening", "betas"] {
+        match settings.get_mut(name) {
+            Some(serde_json::Value::Array(betas)) => betas[0] = 0.0.into(),
+            Some(setting) => *setting = 0.0.into(),
+            None => {}
+        }
     }
+    let still: Optimizer = serde_json::from_value(settings).unwrap();
+    (still != *optimizer).then_some(still)
 }
 
 /// What of it is declared.
