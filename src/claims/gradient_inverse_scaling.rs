@@ -23,13 +23,14 @@ use super::specimen::{self, Specimen};
 use super::{About, Claim, Kind, Sampling, Standing};
 use crate::condition::Condition;
 use crate::error::Result;
+use crate::facts::{Measured, Tally};
 use crate::geometry::norm_f64;
 use crate::loss::{ObjectiveFunction, Steepness};
 use crate::scenario::random::{Encoders, Family, Optimizers};
 use crate::scenario::{Initial, Materialised, Scenario};
 use crate::trainer::Trainer;
 use crate::trajectory::Side;
-use crate::verdict::{Observation, Observed, Place};
+use crate::verdict::{Observation, Place};
 
 /// ∇L(cq) = ∇L(q)/c.
 pub struct GradientInverseScaling;
@@ -101,7 +102,7 @@ impl Claim for GradientInverseScaling {
         let summed = precision.gamma(pairs + candidates + 3 * dim + 20);
         let steepness = scenario.loss.objective.steepness();
 
-        let mut observation = Observation::inconclusive(DERIVATION, "no row had a gradient");
+        let mut tally = Tally::default();
         let plain = first_gradients(&scenario, 1.0, trainer)?;
         for scale in [2.0_f64.powi(-7), 2.0, 1024.0, 3.0] {
             let scaled = first_gradients(&scenario, scale, trainer)?;
@@ -111,7 +112,6 @@ impl Claim for GradientInverseScaling {
                     continue;
                 }
                 let difference: Vec<f64> = gradient.iter().zip(other).map(|(g, h)| g / scale - h).collect();
-                let residual = norm_f64(&difference);
                 let exact = scale.log2().fract() == 0.0;
                 let allowed = match steepness {
                     _ if exact => 0.0,
@@ -121,26 +121,13 @@ impl Claim for GradientInverseScaling {
                         f64::from(*lookups) / (scale * norm) * (curvature * perturbed + slope * summed)
                     }
                 };
-                observation.judged += 1;
-                observation.smallest_gradient = Some(observation.smallest_gradient.map_or(size, |s| s.min(size)));
-                let here = Observation { residual: Some(residual), allowed: Some(allowed), ..observation.clone() };
-                if observation.residual.is_none() || here.margin() > observation.margin() {
-                    observation.residual = Some(residual);
-                    observation.allowed = Some(allowed);
-                    observation.place = Some(Place { step: 0, row: *row as u64 });
-                }
-                if residual <= allowed {
-                    if observation.observed == Observed::Inconclusive {
-                        observation.observed = Observed::Holds;
-                        observation.note = String::new();
-                    }
-                } else {
-                    observation.observed = Observed::Breaks;
-                    observation.note = format!("at {scale} times the embedding");
-                }
+                // Unscaled, the gradient would be off by its own size.
+                let signal = size * (1.0 / scale - 1.0).abs();
+                let place = Place { step: 0, row: *row as u64 };
+                tally.judge(place, &Measured::new(norm_f64(&difference), allowed, signal));
             }
         }
-        Ok(observation)
+        Ok(tally.observe(DERIVATION, "no row had a gradient"))
     }
 
     fn twins(&self) -> Vec<Specimen> {
