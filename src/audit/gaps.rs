@@ -37,7 +37,11 @@ fn runs() -> Vec<(&'static str, Scenario)> {
     let single = Scenario { precision: Precision::F32, ..specimen::plain(1) };
     let mut stored = specimen::plain(1);
     stored.item.update.storage = Some(Storage { format: Precision::Bf16, rounding: Default::default() });
-    let nesterov = Optimizer::Nesterov(Nesterov { lr: 0.5.into(), momentum: 0.9, decay: None, rows: Rows::Dense });
+    let nesterov = |lr: Schedule| {
+        specimen::with_optimizer(1, Optimizer::Nesterov(Nesterov { lr, momentum: 0.9, decay: None, rows: Rows::Dense }))
+    };
+    // From step to step a step may not point inward, from touch to touch it may.
+    let growing = || nesterov(Schedule::Exponential { start: 1e-4, factor: 3.0 });
     let mut renormalised = specimen::plain(1);
     renormalised.item.update.constraint = Some(Constraint::Renormalise);
     let mut pausing = specimen::momentum(1);
@@ -58,7 +62,9 @@ fn runs() -> Vec<(&'static str, Scenario)> {
         ("heavy ball", specimen::momentum(1)),
         ("heavy ball, lazy", lazy(specimen::momentum(1))),
         ("heavy ball with pauses", pausing),
-        ("Nesterov", specimen::with_optimizer(1, nesterov)),
+        ("Nesterov", nesterov(0.5.into())),
+        ("Nesterov at growing rates", growing()),
+        ("Nesterov at growing rates, lazy", lazy(growing())),
         ("Adam", specimen::adam(1)),
         ("AdaGrad", specimen::adagrad(1)),
         ("row-wise AdaGrad", specimen::rowwise_adagrad(1)),
