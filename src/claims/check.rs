@@ -508,6 +508,46 @@ mod tests {
         }
     }
 
+    /// Implements one scenario in so many.
+    struct Picky {
+        every: u64,
+        asked: AtomicU64,
+    }
+
+    impl Trainer for Picky {
+        fn name(&self) -> String {
+            "picky".into()
+        }
+        fn is_parallel(&self) -> bool {
+            false
+        }
+        fn train(&self, materialised: &Materialised) -> Result<crate::trajectory::Trajectory> {
+            if self.asked.fetch_add(1, Ordering::Relaxed).is_multiple_of(self.every) {
+                Reference.train(materialised)
+            } else {
+                Err(Error::unsupported("most scenarios"))
+            }
+        }
+    }
+
+    #[test]
+    fn scenarios_that_are_turned_down_are_replaced_unless_nearly_all_are() {
+        let report = |every: u64| {
+            let options = Options { cases: 80, shrinking: Duration::ZERO, ..Options::default() };
+            let picky = Picky { every, asked: AtomicU64::new(0) };
+            check_on(&NormGrowth, &picky, &options, &|_| (), &|| Parts::from(NormGrowth.family()))
+        };
+        let (half, few) = (report(2), report(100));
+        assert_eq!((half.status, half.cases), (Status::Passed, 80), "{half:?}");
+        assert!(half.unsupported.abs_diff(80 + half.inconclusive) <= 1, "{half:?}");
+        // Each of the 8 streams of 10 is as patient as with 20, and with 4 more for each that it judged; then what is turned
+        // down is counted in place of a case.
+        assert_eq!(few.status, Status::Passed);
+        assert!(few.cases > 0 && few.cases < 40, "{few:?}");
+        let judged = few.cases;
+        assert_eq!(few.unsupported, 8 * PATIENCE + (TURNED_DOWN_AT_MOST - 1) * judged + 80 - judged, "{few:?}");
+    }
+
     #[test]
     fn a_trainer_that_answers_with_an_error_is_told_with_it() {
         let options = Options { cases: 2, shrinking: Duration::ZERO, ..Options::default() };

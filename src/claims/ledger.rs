@@ -121,7 +121,7 @@ fn ledger(claim: &'static dyn Claim) -> String {
     text
 }
 
-/// The worst place of what holds depends on how the mathematical library rounds.
+/// How many records rounding hides may depend on how the mathematical library rounds.
 #[test]
 #[cfg_attr(not(all(target_os = "linux", target_env = "gnu")), ignore = "written down for glibc")]
 fn every_measurement_is_as_it_was_written_down() {
