@@ -73,11 +73,9 @@ fn records(trajectory: &Trajectory) -> Result<Vec<Seen>> {
 fn follow(seen: &[Seen], scenario: &Scenario, rows: Rows, tally: &mut Tally) -> u64 {
     let optimizer = &scenario.item.optimizer;
     let remembers = optimizer.declare();
-    let momentum = Momentum::of(optimizer).unwrap_or(Momentum {
-        beta: remembers.momentum.or(remembers.betas.map(|betas| betas.0)).unwrap_or(0.0),
-        weight: 1.0,
-        lazy: rows == Rows::Lazy,
-    });
+    // Of other rules it counts only that they remember.
+    let other = || (remembers.momentum.or(remembers.betas.map(|betas| betas.0)).unwrap_or(0.0), 1.0);
+    let (beta, weight_of_started) = Momentum::of(optimizer).map_or_else(other, |ball| (ball.beta, ball.weight));
     let unit = scenario.precision.unit_roundoff();
     let mut first_left_out = u64::MAX;
     for row in seen.chunk_by(|a, b| a.place.row == b.place.row) {
@@ -87,20 +85,20 @@ fn follow(seen: &[Seen], scenario: &Scenario, rows: Rows, tally: &mut Tally) -> 
             let rate = optimizer.schedule().at(place.step);
             let before = norm_f64(&buffer);
             // With dampening also an empty buffer tells: dense rules have started it when its first gradient arrives.
-            if !touched && (momentum.beta * before > 0.0 || momentum.weight != 1.0) {
+            if !touched && (beta * before > 0.0 || weight_of_started != 1.0) {
                 first_left_out = first_left_out.min(place.step);
             }
             let mut step: Vec<f64> = next.iter().zip(q).map(|(next, q)| next - q).collect();
             if rows == Rows::Lazy && !touched {
-                tally.judge(*place, &Measured::new(norm_f64(&step), 0.0, rate * momentum.beta * before));
+                tally.judge(*place, &Measured::new(norm_f64(&step), 0.0, rate * beta * before));
                 continue;
             }
-            let weight = if started { momentum.weight } else { 1.0 };
+            let weight = if started { weight_of_started } else { 1.0 };
             started = true;
-            buffer.iter_mut().for_each(|p| *p *= momentum.beta);
+            buffer.iter_mut().for_each(|p| *p *= beta);
             add_scaled(&mut buffer, weight, gradient);
             let size = norm_f64(&buffer);
-            error = momentum.beta * error + 2.0 * unit * (size + norm_f64(gradient));
+            error = beta * error + 2.0 * unit * (size + norm_f64(gradient));
             add_scaled(&mut step, rate, &buffer);
             let stored = 3.0 * unit * norm_f64(q).max(norm_f64(next));
             let underflow = (4 * q.len()) as f64 * scenario.precision.underflow();
