@@ -1269,7 +1269,7 @@ mod tests {
         let random = TestRng::from_seed(RngAlgorithm::ChaCha, &[0; 32]);
         let mut runner = TestRunner::new_with_rng(Config::default(), random);
         for _ in 0..16 {
-            let scenario = scenarios(family.clone()).new_tree(&mut runner).unwrap().current();
+            let scenario = scenarios(family).new_tree(&mut runner).unwrap().current();
             let (item, user) = (scenario.item.encoder.name(), scenario.user.encoder.name());
             let report = check_gradient(&scenario, Effort::default()).unwrap();
             writeln!(text, "{item}, {user}, {}: {report}", scenario.loss.header_name()).unwrap();

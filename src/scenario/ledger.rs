@@ -112,7 +112,7 @@ fn entry(scenario: &Scenario) -> String {
     let mut text = format!("{loss:?}\n  {}, {:?}", loss.header_name(), loss.no_epsilon());
     let (log_q, all_items) = (objective.wants_log_q(), objective.wants_all_items());
     writeln!(text, ", {:?}, log Q {log_q}, all items {all_items}", objective.steepness()).unwrap();
-    Side::ALL.map(|side| tower(&mut text, scenario, side));
+    Side::ALL.into_iter().for_each(|side| tower(&mut text, scenario, side));
     let run = match Reference.train(&scenario.materialise().unwrap()) {
         Ok(run) => run,
         Err(error) if Error::is_not_finite(&error) => return text + "  leaves the finite numbers\n",
