@@ -18,6 +18,7 @@ use crate::rounding::Precision;
 use crate::scenario::Scenario;
 use crate::trainer::Trainer;
 use crate::trajectory::{Array, Element, Rows, Settings, Side, Trajectory};
+use crate::verdict::ExitCode;
 
 type Arrays = BTreeMap<String, Array>;
 
@@ -175,8 +176,9 @@ const GAPS: [(&str, &[Gap]); 10] = [
     ("only what had a gradient or moved", &[sparse]),
 ];
 
-/// What is said of the items, claim by claim, and of the run.
+/// What is said of the items, claim by claim, and of the run. A correct run is accused of nothing, whatever is missing.
 fn said(audit: &Audit) -> BTreeMap<String, String> {
+    assert_ne!(audit.exit_code(), ExitCode::Violated, "{}", audit.sentence);
     let items = audit.claims.iter().filter(|judged| judged.tower != Some(Side::User));
     let judged = items.map(|judged| {
         let observation = &judged.observation;
